@@ -1,0 +1,134 @@
+/* Answers we already know: this is the door of cache/.
+ *
+ * The room knows stored replies, what selects them, who is fetching one right now, and what must go when
+ * memory runs out. It refuses to know HTTP's rules (callers ask http/caching whether something may be
+ * stored or used), sockets, servers and plugins. Shared by all workers: an index in shards, each with a lock that is held
+ * for a look-up, not for a copy. A hit takes that lock, a reference, and nothing else.
+ *
+ * Selection has two levels. The primary key (tenant, scheme, authority, exact target: the bytes themselves,
+ * compared, not only hashed) finds an entry; below it version, upstream, method class, credential and Vary
+ * select one of at most VARIANTS_MAX objects. Invalidation and purge take the whole primary key.
+ *
+ * Memory: everything stored, metadata and allocator overhead included, counts against one budget; so do
+ * objects that were evicted and are still being read. Eviction is S3-FIFO (Yang et al., SOSP 2023): a small queue that one-hit
+ * wonders fall out of, a main queue, and a ghost of hashes; a hot object's counter is written only below its cap of 3. */
+#ifndef CACHE_CACHE_H
+#define CACHE_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+#include "cache/key.h"
+#include "cache/object.h"
+#include "http/message.h"
+
+#define VARIANTS_MAX 32
+
+struct cache;
+
+struct cache_options {
+    uint64_t memory_bytes; /* the budget */
+    uint64_t object_max_bytes;
+    unsigned shards; /* power of two; 0: a default */
+};
+
+struct cache *cache_new(const struct cache_options *options);
+void cache_free(struct cache *cache); /* no flights left, no readers of growing objects */
+/* A reload. Shrinking evicts at once. */
+void cache_set(struct cache *cache, const struct cache_options *options);
+uint64_t cache_object_max(const struct cache *cache);
+
+/* --- looking --- */
+
+struct cache_found {
+    struct object *object; /* a reference for the caller, or NULL; may be stale, may be growing: the caller judges */
+    bool is_uncacheable;   /* the key is remembered as not worth a flight: fetch past the cache */
+    bool has_variants;     /* something is stored under the primary key, but nothing that this request selects */
+};
+
+/* Finds what is stored for key and request (for Vary). Of several matching variants the newest. */
+void cache_find(struct cache *cache, const struct key *key, const struct message *request, int64_t now_ms,
+                struct cache_found *out);
+
+/* --- one fetch per key --- */
+
+/* Who waits for somebody else's fetch. Embedded in a request. */
+struct flight_waiter {
+    struct list link;
+    struct flight *flight;
+    uint8_t state;
+    enum flight_news {
+        FLIGHT_LANDED,    /* look again: something was stored */
+        FLIGHT_SCATTERED, /* the answer was no one else's: fetch for yourself, past the cache's flights */
+        FLIGHT_YOURS,     /* the leader left without an answer: you lead now (flight is set) */
+        FLIGHT_FAILED,    /* the fetch failed for all: err says why */
+    } news;
+    int err;
+    /* Called once, on any thread, with no lock held: it must only post. news and err are set. */
+    void (*on_news)(struct flight_waiter *waiter);
+};
+
+enum flight_role {
+    FLIGHT_LEAD,  /* fetch it; end with exactly one of flight_land, _scatter, _fail, _abandon */
+    FLIGHT_WAIT,  /* on_news will be called, unless flight_quit() comes first */
+    FLIGHT_AGAIN, /* something new was stored since you looked: look again */
+    FLIGHT_NONE,  /* out of memory: fetch for yourself */
+};
+
+struct flight;
+
+/* Joins or opens the flight of key. seen is what cache_find() returned (NULL if nothing): a stored object other than
+ * that means FLIGHT_AGAIN. */
+enum flight_role flight_join(struct cache *cache, const struct key *key, const struct message *request,
+                             const struct object *seen, struct flight_waiter *waiter, struct flight **out_flight);
+
+/* Everyone looks again. */
+void flight_land(struct flight *flight);
+/* Everyone fetches for himself; with remember_ms > 0 the key is remembered as uncacheable for so long. */
+void flight_scatter(struct flight *flight, int64_t now_ms, int64_t remember_ms);
+/* Everyone gets err. */
+void flight_fail(struct flight *flight, int err);
+/* The leader leaves: a waiter is promoted. Without one the flight ends. */
+void flight_abandon(struct flight *flight);
+/* Stops waiting. True: on_news will not be called. False: it was or is being called; if its news is FLIGHT_YOURS,
+ * abandon the flight then. */
+bool flight_quit(struct flight_waiter *waiter);
+/* How many wait now; any thread. */
+unsigned flight_waiting(const struct flight *flight);
+
+/* --- storing --- */
+
+/* Puts a growing (or sealed) object into the index, replacing what selects the same. Takes a reference of its own. False
+ * when it was not admitted (over object_max, no memory, invalidated since fetch_started_ms): it may still be read by who holds
+ * it, nobody else will find it. */
+bool cache_insert(struct cache *cache, const struct key *key, struct object *object, int64_t fetch_started_ms);
+
+/* A stored reply was validated (304) and got fresher metadata: replaces old by fresh, which shares old's body. */
+bool cache_refresh(struct cache *cache, const struct key *key, struct object *old, struct object *fresh);
+
+/* Takes an object out of the index (broken, over object_max). Readers keep what they hold. */
+void cache_remove(struct cache *cache, struct object *object);
+
+/* An unsafe request succeeded (RFC 9111 4.4): all variants of the primary key go, and fetches that began before now
+ * do not come in. Returns how many objects went. */
+uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t now_ms);
+
+/* --- purging --- */
+
+uint64_t cache_purge_tenant(struct cache *cache, struct str tenant, int64_t now_ms);
+uint64_t cache_purge_all(struct cache *cache, int64_t now_ms);
+
+struct cache_stats {
+    uint64_t bytes;
+    uint64_t objects;
+    uint64_t stored;
+    uint64_t evicted;
+    uint64_t purged;
+    uint64_t invalidated;
+    uint64_t refused; /* not admitted */
+};
+
+void cache_stats_read(struct cache *cache, struct cache_stats *out); /* any thread */
+
+#endif

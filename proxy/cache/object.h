@@ -1,0 +1,113 @@
+/* A stored reply: its head as it is sent, its ageing, its body in pieces.
+ *
+ * Shared by reference. While it grows one thread (the fetch's) appends; anybody reads at the same
+ * time, without locks: pieces are a chain, each published with release order and holding the next one, so
+ * that a reader who holds a piece holds all that follows. Once sealed it is immutable. Over
+ * object_max it becomes a window: it is out of the index, the object lets go of its front, and
+ * pieces die behind the slowest reader. */
+#ifndef CACHE_OBJECT_H
+#define CACHE_OBJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/list.h"
+#include "base/str.h"
+#include "cache/key.h"
+
+struct object;
+struct cache;
+
+/* What is known about a reply besides its body. On reading, the views live as long as the object. */
+struct object_meta {
+    int status;
+    struct str head;       /* "HTTP/1.1 200 OK\r\n" and its stored field lines, each with CRLF; no final empty line, no framing, none
+                              of what is made anew on each use (Age, Via, Cache-Status, Connection, X-Request-Id) */
+    struct str etag;          /* data NULL: none */
+    struct str last_modified; /* data NULL: none */
+    struct str vary;          /* canonical list (http/caching vary_read), "" for none */
+    struct str vary_key;      /* vary_key() of the request it was fetched for */
+    int64_t stored_wall_ms;   /* when its head arrived (or it was validated) */
+    int64_t fetched_wall_ms;  /* when its request was sent: what it may know about writes */
+    int64_t lifetime_ms;
+    int64_t initial_age_ms;
+    int64_t length;           /* declared body length; -1: not known until sealed */
+    bool must_revalidate;
+    bool always_revalidate;
+    bool allows_authorization;
+    bool is_by_ttl;           /* a route's ttl gave it its freshness */
+    struct str domain;        /* for read-your-writes: which database, "" if not known */
+    struct str position;      /* how far the server was that gave it, "" if not known */
+};
+
+/* cache: whose budget it counts against; NULL: none (tests). One reference. NULL when out of memory. */
+struct object *object_new(struct cache *cache, const struct key *key, const struct object_meta *meta);
+struct object *object_ref(struct object *object);
+struct object *object_unref(struct object *object); /* any thread; NULL is fine; returns NULL */
+
+/* A new head and age for the same, sealed body (after a 304). NULL when out of memory. */
+struct object *object_renew(struct object *old, const struct object_meta *meta);
+
+const struct object_meta *object_meta(const struct object *object);
+
+/* --- writing: the fetch's thread --- */
+
+/* Copies bytes to the end. False when out of memory: break it then. */
+bool object_append(struct object *object, struct str bytes);
+/* The body is complete. With a declared length that is not met this is an error of the caller's (CHECK). */
+void object_seal(struct object *object);
+/* The body will never be complete: readers see that, and cut their client's connection. */
+void object_break(struct object *object, int err);
+/* From now on a window: pieces nobody reads any more are freed. The caller has taken it out of the index. */
+void object_become_window(struct object *object);
+/* Bytes that are held in memory now (a window's: between its slowest reader and its end). */
+uint64_t object_held_bytes(const struct object *object);
+/* Bytes appended so far. */
+uint64_t object_size(const struct object *object);
+/* Readers now (object_open less object_close). */
+unsigned object_readers(const struct object *object);
+/* Tells, once, on any thread, that held bytes fell to at most that or the last reader left: it must only post. */
+void object_on_held(struct object *object, uint64_t held_bytes, void (*fn)(void *arg), void *arg);
+
+enum object_state { OBJECT_GROWING, OBJECT_SEALED, OBJECT_BROKEN };
+enum object_state object_state(const struct object *object);
+bool object_is_window(const struct object *object);
+
+/* --- reading: each reader on its own thread --- */
+
+struct object_piece;
+
+/* Embedded in who reads. Holds the object and its place in the chain. */
+struct object_reader {
+    struct object *object;
+    struct object_piece *piece;
+    uint32_t used; /* of that piece */
+    uint64_t at;   /* bytes read so far */
+    struct list link;
+    bool is_waiting;
+    /* Called once after object_wait() said true, on any thread, no lock held: it must only post. */
+    void (*on_more)(struct object_reader *reader);
+};
+
+/* From the first byte. Takes its own reference. False if the front is gone already (a window). */
+bool object_open(struct object *object, struct object_reader *reader);
+void object_close(struct object_reader *reader); /* fine when not open; no on_more begins after it (one may be running: see object_wait_cancel) */
+
+enum object_more {
+    OBJECT_BYTES, /* *out_count iovecs are filled */
+    OBJECT_NONE,  /* nothing now: object_wait() */
+    OBJECT_END,   /* all was read */
+    OBJECT_CUT,   /* it broke off */
+};
+
+/* Views of what comes next, without moving. */
+enum object_more object_peek(struct object_reader *reader, struct iovec *iov, int iov_max, int *out_count);
+/* Moves on by n bytes (of what peek showed). */
+void object_skip(struct object_reader *reader, uint64_t n);
+/* Asks for on_more when there is more, or the end. False: there is already: peek again. */
+bool object_wait(struct object_reader *reader);
+/* True: on_more will not be called. False: it was or is being called. */
+bool object_wait_cancel(struct object_reader *reader);
+
+#endif

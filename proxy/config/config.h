@@ -17,7 +17,8 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-#define NEVER (-1)
+#define NEVER    (-1)
+#define ADAPTIVE 0 /* limit_concurrency: found by measuring (not built yet) */
 
 /* Where in the file a thing was named, for mistakes that are only found later (plugins). */
 struct config_mark {
@@ -36,6 +37,7 @@ struct config_listen {
     struct config_certificate *certificates; /* the first is the default; 0 of them: plain TCP */
     unsigned certificate_count;
     struct str client_ca; /* data NULL: no client certificates asked for */
+    bool has_proxy_protocol;
     struct config_mark mark;
 };
 
@@ -52,22 +54,24 @@ enum config_source_kind {
     SOURCE_QUERY,  /* versions: parameter name */
 };
 
-/* Where a tenant or a version may be named. pattern is cut at the placeholder. */
+/* Where a tenant or a version may be named. A pattern is cut at its placeholder; a path's after always
+ * ends with "/". */
 struct config_source {
     enum config_source_kind kind;
     struct str name;   /* field or parameter; else data NULL */
     struct str before; /* the pattern's part before {tenant} or {version} */
     struct str after;
-    bool is_stripped;      /* path: strip: true */
-    bool is_trusted_only;  /* header: believe: trusted */
+    bool is_stripped;     /* path: strip: true */
+    bool is_trusted_only; /* header: believe: trusted */
 };
 
 struct config_tenant {
-    struct str name; /* data NULL for `default` */
+    struct str name;   /* lower case; data NULL for `default` */
     double rate_per_s; /* NEVER: unlimited */
     double burst;      /* bucket size in requests; NEVER: one second's rate, at least 1 */
     int64_t concurrency;
-    unsigned weight; /* 1..1000 */
+    unsigned weight;    /* 1..1000 */
+    double cache_share; /* 0..1 */
     struct str version; /* data NULL: by request */
 };
 
@@ -75,9 +79,9 @@ struct config_tenants {
     bool is_given; /* false: one tenant named "default" */
     struct config_source *from;
     unsigned from_count;
-    bool is_unknown_default;  /* unknown: default; else refuse */
-    bool is_unlisted_refused; /* unlisted: refuse; else accept */
-    struct config_tenant fallback; /* `default`: limits of the unlisted */
+    bool is_unknown_default;       /* unknown: default, or no sources at all; else refuse */
+    bool is_unlisted_refused;      /* unlisted: refuse; else accept */
+    struct config_tenant fallback; /* `default`: limits of the unlisted; the named ones start from it */
     struct config_tenant *named;
     unsigned named_count;
 };
@@ -91,10 +95,10 @@ struct config_canary {
 
 struct config_version {
     struct str name;
-    struct str upstream;   /* data NULL: the only one */
-    int64_t deprecated_s;  /* unix seconds, 0: not */
-    int64_t sunset_s;      /* unix seconds, 0: not */
-    struct str link;       /* data NULL: none */
+    struct str upstream;  /* data NULL: the only one */
+    int64_t deprecated_s; /* unix seconds, 0: not */
+    int64_t sunset_s;     /* unix seconds, 0: not */
+    struct str link;      /* data NULL: none */
     bool is_gone_after_sunset;
     struct config_canary canary;
 };
@@ -103,12 +107,18 @@ struct config_versions {
     bool is_given; /* false: one version named "default", every path */
     struct config_source *from;
     unsigned from_count;
-    struct str fallback; /* `default`; data NULL: a request must name one (only if not given: the first) */
+    /* `default`, else the only one known; data NULL: a request that names none gets 400 */
+    struct str fallback;
     struct config_version *known;
     unsigned known_count;
 };
 
-enum config_balance { BALANCE_LEAST_TIME, BALANCE_LEAST_REQUESTS, BALANCE_ROUND_ROBIN, BALANCE_HASH };
+enum config_balance {
+    BALANCE_LEAST_TIME,
+    BALANCE_LEAST_REQUESTS,
+    BALANCE_ROUND_ROBIN,
+    BALANCE_HASH
+};
 
 /* A plugin's name and its own keys as JSON text: the core hands them over, the plugin checks them. */
 struct config_plugin {
@@ -145,8 +155,9 @@ struct config_upstream {
     struct config_health health;
     struct config_timeouts timeouts;
     unsigned retry_attempts;
-    double retry_budget; /* share of requests, 0..1 */
+    double retry_budget;       /* share of requests, 0..1 */
     int64_t limit_concurrency; /* NEVER: unlimited */
+    int64_t limit_max;         /* of ADAPTIVE */
     int64_t limit_queue;
     int64_t limit_queue_ms;
     int64_t buffer_request_bytes;
@@ -158,16 +169,24 @@ struct config_upstream {
     struct config_mark mark;
 };
 
-enum config_share { SHARE_PUBLIC, SHARE_TENANT, SHARE_CREDENTIAL };
-enum config_priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
+enum config_share {
+    SHARE_PUBLIC,
+    SHARE_TENANT,
+    SHARE_CREDENTIAL
+};
+enum config_priority {
+    PRIORITY_HIGH,
+    PRIORITY_NORMAL,
+    PRIORITY_LOW
+};
 
 struct config_cache_rule {
-    int64_t ttl_ms; /* NEVER: only by the reply's own fields */
-    int64_t stale_while_revalidate_ms;
+    int64_t ttl_ms;                    /* NEVER: only by the reply's own fields */
+    int64_t stale_while_revalidate_ms; /* these three 0: not */
     int64_t stale_if_error_ms;
     int64_t brownout_ms;
     enum config_share share;
-    bool has_cookies;  /* false: all cookies count as credentials */
+    bool has_cookies; /* false: all cookies count as credentials */
     struct str *cookies;
     unsigned cookie_count;
     struct str *tags;
@@ -201,7 +220,7 @@ struct config_clients {
     int64_t keepalive_ms;
     int64_t keepalive_requests;
     int64_t per_address;
-    double rate_per_s; /* of one address, NEVER: unlimited */
+    double rate_per_s;   /* of one address, NEVER: unlimited */
     int64_t connections; /* 0: auto, from the descriptor limit */
 };
 
@@ -252,8 +271,9 @@ struct config_mistakes {
     unsigned size;
 };
 
-/* Reads and checks a file. Returns NULL and every mistake found when there is one (rows sorted by
- * line). The result has one reference. */
+/* Reads and checks a file. Returns NULL and every mistake found when there is one, sorted by line; NULL
+ * and none: out of memory. *out_mistakes need not be initialised and is the caller's to fini either way.
+ * The result has one reference. */
 struct config *config_read_file(const char *path, struct config_mistakes *out_mistakes);
 
 /* The same from memory; name stands in for the file in mistakes, relative paths are the process's. */
@@ -262,10 +282,12 @@ struct config *config_read_text(struct str yaml, const char *name, struct config
 struct config *config_ref(struct config *config);
 struct config *config_unref(struct config *config); /* NULL is fine; returns NULL */
 
-/* Adds one line; used by the world too, for what only loading can tell (certificates, plugins). */
+/* Adds one line; used by the world too, for what only loading can tell (certificates, plugins). Past 200
+ * rows only one more is added, which says so. A mark of line 0 is the file as a whole. */
 void config_mistake(struct config_mistakes *mistakes, struct config_mark mark, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Writes every row as FILE:LINE:COL: text, one a line, into a malloc'd string; "" if none. */
+/* Writes every row as FILE:LINE:COL: text, one a line, into a malloc'd string; "" if none, NULL when out
+ * of memory. */
 char *config_mistakes_text(const struct config_mistakes *mistakes, const char *file);
 void config_mistakes_fini(struct config_mistakes *mistakes);
 
@@ -273,7 +295,8 @@ void config_mistakes_fini(struct config_mistakes *mistakes);
 const struct config_upstream *config_find_upstream(const struct config *config, struct str name);
 const struct config_version *config_find_version(const struct config *config, struct str name);
 
-/* `weir check`'s summary for people, malloc'd; NULL when out of memory. */
+/* `weir check`'s summary, malloc'd; NULL when out of memory. It is the config as weir understood it, every
+ * default filled in, in YAML that reads back as the same config (but for secrets, which it hides). */
 char *config_summary(const struct config *config);
 
 /* conf/weir.schema.json, malloc'd; NULL when out of memory. */

@@ -27,10 +27,10 @@ struct dial;
  * ERR_UPSTREAM_TLS, with stream NULL. Never called from within dial_start(). */
 typedef void dial_fn(void *arg, struct stream *stream, int err);
 
-/* Tries the endpoint's addresses in turn within timeout_ms (-1: no deadline). tls NULL: plain. server_name is for SNI and
- * verification, NUL-terminated, and may be NULL without tls. NULL only when out of memory. */
-struct dial *dial_start(struct loop *loop, struct endpoint *endpoint, struct tls_client *tls, const char *server_name,
-                        int64_t timeout_ms, dial_fn *on_done, void *arg);
+/* Tries the endpoint's addresses in turn within timeout_ms (-1: no deadline). tls NULL: plain. server_name is
+ * for SNI and verification, NUL-terminated, and may be NULL without tls. NULL only when out of memory. */
+struct dial *dial_start(struct loop *loop, struct endpoint *endpoint, struct tls_client *tls,
+                        const char *server_name, int64_t timeout_ms, dial_fn *on_done, void *arg);
 void dial_cancel(struct dial *dial); /* the callback will not run; NULL is fine */
 
 #endif

@@ -21,7 +21,7 @@
 
 struct loop;
 
-struct loop *loop_new(void); /* NULL when descriptors or memory are out */
+struct loop *loop_new(void);       /* NULL when descriptors or memory are out */
 void loop_free(struct loop *loop); /* not running; frees what was put off; NULL is fine */
 
 /* Turns until loop_stop(). */
@@ -76,8 +76,8 @@ struct later {
 };
 
 void later_init(struct later *later, void (*fn)(void *arg), void *arg);
-/* Runs fn at the end of this turn, or at once after the next one started if called from a later. Putting off
- * twice is once. */
+/* Runs fn at the end of this turn; if called from a later, at the end of the next one, which then does not
+ * wait. Putting off twice is once. */
 void loop_later(struct loop *loop, struct later *later);
 void later_cancel(struct later *later);
 

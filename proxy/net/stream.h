@@ -25,19 +25,23 @@ struct stream_events {
 };
 
 /* Takes fd over (made non-blocking and TCP_NODELAY where it is TCP). tls NULL: plain; else the server's
- * side of a handshake begins with the first bytes: until it is done reads say AGAIN and writes 0, a failure
- * shows as STREAM_ERROR on reading. Neither reading nor writing is wanted at first. events must stay valid
- * (usually static). NULL when out of memory; then fd is closed. */
-struct stream *stream_new(struct loop *loop, int fd, struct tls_server *tls, const struct stream_events *events,
-                          void *arg);
+ * side of a handshake begins with the first bytes: until it is done reads say AGAIN and writes 0. Its end
+ * calls on_readable (if that is wanted) even when no data came with it; a failure shows as STREAM_ERROR on
+ * reading. Neither reading nor writing is wanted at first. events must stay valid (usually static). NULL when
+ * out of memory; then fd is closed. */
+struct stream *stream_new(struct loop *loop, int fd, struct tls_server *tls,
+                          const struct stream_events *events, void *arg);
 
-/* Changes who is told, when a connection goes from one owner to another (pool and exchange, client and tunnel). */
+/* Changes who is told, when a connection goes from one owner to another (pool and exchange, client and
+ * tunnel). */
 void stream_set_owner(struct stream *stream, const struct stream_events *events, void *arg);
 
-/* > 0 bytes, 0 at the end of the stream (for TLS only after close_notify; a cut is STREAM_ERROR), or STREAM_*. */
+/* > 0 bytes, 0 at the end of the stream (for TLS only after close_notify; a cut is STREAM_ERROR), or
+ * STREAM_*. */
 ssize_t stream_read(struct stream *stream, void *data, size_t size);
 
-/* Bytes taken (may be fewer, 0 when the socket is full), or STREAM_ERROR. */
+/* Bytes taken (may be fewer, 0 when the socket is full), or STREAM_ERROR. What is offered next must begin
+ * with the bytes not taken: TLS may have encrypted the first of them already. */
 ssize_t stream_writev(struct stream *stream, const struct iovec *iov, int count);
 ssize_t stream_write(struct stream *stream, const void *data, size_t size);
 

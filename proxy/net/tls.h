@@ -17,8 +17,8 @@ struct tls_certificate {
 /* The first certificate is the default; SNI picks among all by the names in them (exact before wildcard).
  * client_ca NULL: no client certificates; else they are required and verified. alpn: what is offered, in
  * order, e.g. "http/1.1" or "h2,http/1.1". NULL and a sentence in error (at least 256 bytes) on failure. */
-struct tls_server *tls_server_new(const struct tls_certificate *certificates, unsigned count, const char *client_ca,
-                                  const char *alpn, char *error, size_t error_size);
+struct tls_server *tls_server_new(const struct tls_certificate *certificates, unsigned count,
+                                  const char *client_ca, const char *alpn, char *error, size_t error_size);
 /* Session tickets of the old context stay good in the new one (reload). */
 void tls_server_adopt(struct tls_server *fresh, const struct tls_server *old);
 struct tls_server *tls_server_ref(struct tls_server *tls);

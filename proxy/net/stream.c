@@ -1,0 +1,256 @@
+#include "net/stream_int.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *stream = arg;
+
+    if (UNLIKELY(stream->tls != NULL)) {
+        stream_tls_on_readable(stream);
+        return;
+    }
+    if (LIKELY(stream->wants_read)) {
+        stream->events->on_readable(stream->arg);
+        return;
+    }
+    /* stream_want_read() was told no and did nothing then, for most who say it ask again before anything
+     * comes. Something came. */
+    event_del(&stream->read_event);
+    stream->has_read_event = false;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    struct stream *stream = arg;
+
+    if (stream->tls)
+        stream_tls_on_writable(stream);
+    else if (stream->wants_write)
+        stream->events->on_writable(stream->arg);
+}
+
+struct stream *stream_new(struct loop *loop, int fd, struct tls_server *tls,
+                          const struct stream_events *events, void *arg)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (!stream) {
+        close(fd);
+        return NULL;
+    }
+    stream->loop = loop;
+    stream->fd = fd;
+    stream->events = events;
+    stream->arg = arg;
+    int one = 1;
+    ioctl(fd, FIONBIO, &one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* no TCP: refused, which is fine */
+    event_assign(&stream->read_event, loop_base(loop), fd, EV_READ | EV_PERSIST, on_readable, stream);
+
+    if (tls && !stream_tls_accept(stream, tls)) {
+        stream_close(stream);
+        return NULL;
+    }
+    return stream;
+}
+
+void stream_set_owner(struct stream *stream, const struct stream_events *events, void *arg)
+{
+    stream->events = events;
+    stream->arg = arg;
+}
+
+/* --- bytes --- */
+
+ssize_t stream_read(struct stream *stream, void *data, size_t size)
+{
+    if (UNLIKELY(stream->tls != NULL))
+        return stream_tls_read(stream, data, size);
+    for (;;) {
+        ssize_t n = recv(stream->fd, data, size, 0);
+        if (LIKELY(n >= 0))
+            return n;
+        if (errno == EAGAIN)
+            return STREAM_AGAIN;
+        if (errno != EINTR)
+            return STREAM_ERROR;
+    }
+}
+
+ssize_t stream_writev(struct stream *stream, const struct iovec *iov, int count)
+{
+    if (UNLIKELY(stream->tls != NULL))
+        return stream_tls_writev(stream, iov, count);
+    struct msghdr message = {
+        .msg_iov = (struct iovec *)iov,
+        .msg_iovlen = (size_t)(count < IOV_MAX ? count : IOV_MAX),
+    };
+    for (;;) {
+        ssize_t n = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+        if (LIKELY(n >= 0))
+            return n;
+        if (errno == EAGAIN)
+            return 0;
+        if (errno != EINTR)
+            return STREAM_ERROR;
+    }
+}
+
+ssize_t stream_write(struct stream *stream, const void *data, size_t size)
+{
+    if (UNLIKELY(stream->tls != NULL)) {
+        struct iovec iov = { .iov_base = (void *)data, .iov_len = size };
+        return stream_tls_writev(stream, &iov, 1);
+    }
+    for (;;) {
+        ssize_t n = send(stream->fd, data, size, MSG_NOSIGNAL);
+        if (LIKELY(n >= 0))
+            return n;
+        if (errno == EAGAIN)
+            return 0;
+        if (errno != EINTR)
+            return STREAM_ERROR;
+    }
+}
+
+/* --- readiness --- */
+
+static struct event *write_event_new(struct stream *stream)
+{
+    return event_new(loop_base(stream->loop), stream->fd, EV_WRITE | EV_PERSIST, on_writable, stream);
+}
+
+/* Goes with its last use, for it is as large as the rest of the stream. */
+static void write_event_drop(struct stream *stream)
+{
+    if (!stream->write_event)
+        return;
+    event_del(stream->write_event);
+    loop_free_later(stream->loop, stream->write_event);
+    stream->write_event = NULL;
+    stream->has_write_event = false;
+}
+
+void stream_update(struct stream *stream)
+{
+    if (stream->is_closed)
+        return;
+    bool is_handshaking = false;
+    bool needs_write = stream->wants_write;
+    if (stream->tls) {
+        is_handshaking = stream_tls_is_handshaking(stream);
+        needs_write = stream_tls_is_blocked(stream) || (stream->wants_write && !is_handshaking);
+    }
+
+    if ((stream->wants_read || is_handshaking) && !stream->has_read_event)
+        stream->has_read_event = event_add(&stream->read_event, NULL) == 0;
+    if (needs_write == stream->has_write_event)
+        return;
+    if (!needs_write) {
+        write_event_drop(stream);
+        return;
+    }
+    stream->write_event = write_event_new(stream);
+    if (stream->write_event)
+        stream->has_write_event = event_add(stream->write_event, NULL) == 0;
+}
+
+void stream_want_read(struct stream *stream, bool is_wanted)
+{
+    if (LIKELY(stream->wants_read == is_wanted))
+        return;
+    stream->wants_read = is_wanted;
+    if (!is_wanted)
+        return;
+    if (UNLIKELY(!stream->has_read_event))
+        stream_update(stream);
+    if (stream->tls && stream_tls_has_more(stream))
+        stream_tls_refire(stream);
+}
+
+void stream_want_write(struct stream *stream, bool is_wanted)
+{
+    if (LIKELY(stream->wants_write == is_wanted))
+        return;
+    stream->wants_write = is_wanted;
+    stream_update(stream);
+}
+
+bool stream_is_stale(struct stream *stream)
+{
+    if (stream->tls)
+        return stream_tls_is_stale(stream);
+    char byte;
+    ssize_t n;
+    do
+        n = recv(stream->fd, &byte, 1, MSG_PEEK);
+    while (n < 0 && errno == EINTR);
+    return n >= 0 || errno != EAGAIN;
+}
+
+/* --- the end --- */
+
+void stream_shutdown_write(struct stream *stream)
+{
+    if (stream->tls)
+        stream_tls_shutdown_write(stream);
+    else
+        shutdown(stream->fd, SHUT_WR);
+}
+
+static void finish(struct stream *stream, bool is_reset)
+{
+    CHECK(!stream->is_closed);
+    if (stream->tls)
+        stream_tls_free(stream, is_reset);
+    if (stream->has_read_event)
+        event_del(&stream->read_event);
+    write_event_drop(stream);
+    stream->is_closed = true;
+    close(stream->fd);
+    stream->fd = -1;
+    loop_free_later(stream->loop, stream);
+}
+
+void stream_close(struct stream *stream)
+{
+    if (stream)
+        finish(stream, false);
+}
+
+void stream_reset(struct stream *stream)
+{
+    if (!stream)
+        return;
+    struct linger none = { .l_onoff = 1, .l_linger = 0 };
+    setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    finish(stream, true);
+}
+
+/* --- questions --- */
+
+int stream_fd(const struct stream *stream)
+{
+    return stream->fd;
+}
+
+bool stream_is_tls(const struct stream *stream)
+{
+    return stream->tls != NULL;
+}
+
+bool stream_is_handshaking(const struct stream *stream)
+{
+    return stream->tls && stream_tls_is_handshaking(stream);
+}
+
+bool stream_has_pending(const struct stream *stream)
+{
+    return stream->tls && stream_tls_has_more(stream);
+}

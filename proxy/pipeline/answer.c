@@ -1,0 +1,431 @@
+#include "pipeline/answer.h"
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "http/date.h"
+#include "pipeline/client.h"
+#include "pipeline/fetch.h"
+#include "policy/ratelimit.h"
+
+#define PUMP_IOV 32
+
+/* --- fields that weir adds --- */
+
+static void put_number(struct writer *w, int64_t value)
+{
+    if (value < 0) {
+        writer_put(w, STR("-"));
+        value = -value;
+    }
+    writer_put_u64(w, (uint64_t)value);
+}
+
+/* RFC 9211. ttl_ms INT64_MIN: not known. */
+static void put_cache_status(const struct request *req, struct writer *w, int64_t ttl_ms)
+{
+    static const char *const words[] = {
+        [FWD_NONE] = "",           [FWD_BYPASS] = "bypass",       [FWD_METHOD] = "method",
+        [FWD_URI_MISS] = "uri-miss", [FWD_VARY_MISS] = "vary-miss", [FWD_REQUEST] = "request",
+        [FWD_STALE] = "stale",
+    };
+    if (!req->key.primary.data)
+        return;
+    writer_put(w, STR("Cache-Status: weir"));
+    if (req->forwarded == FWD_NONE) {
+        writer_put(w, STR("; hit"));
+    } else {
+        writer_put(w, STR("; fwd="));
+        writer_put(w, str_of(words[req->forwarded]));
+        if (req->is_revalidated)
+            writer_put(w, STR("; fwd-status=304"));
+        if (req->is_stored)
+            writer_put(w, STR("; stored"));
+    }
+    if (ttl_ms != INT64_MIN) {
+        writer_put(w, STR("; ttl="));
+        put_number(w, ttl_ms / 1000);
+    }
+    if (req->is_collapsed)
+        writer_put(w, STR("; collapsed"));
+    if (req->cache_detail) {
+        writer_put(w, STR("; detail="));
+        writer_put(w, str_of(req->cache_detail));
+    }
+    writer_put(w, STR("\r\n"));
+}
+
+static void put_rate(const struct request *req, struct writer *w)
+{
+    char text[RATELIMIT_SIZE];
+    const struct config_tenant *rules = req->tenant->rules;
+    size_t len = ratelimit_policy_format(text, sizeof text, STR("tenant"), rules->rate_per_s, tenant_burst(rules));
+    writer_field(w, STR("RateLimit-Policy"), str_n(text, len));
+    len = ratelimit_format(text, sizeof text, STR("tenant"), &req->rate);
+    writer_field(w, STR("RateLimit"), str_n(text, len));
+}
+
+/* The read-your-writes token, for API clients as a field and for browsers as a cookie. */
+static void put_token(const struct request *req, struct writer *w)
+{
+    char age[32];
+    int len = snprintf(age, sizeof age, "%lld", (long long)req->token_age_s);
+    writer_field(w, STR("Weir-Position"), req->token);
+    writer_put(w, STR("Set-Cookie: weir_position="));
+    writer_put(w, req->token);
+    writer_put(w, STR("; Path=/; Max-Age="));
+    writer_put(w, str_n(age, (size_t)len));
+    writer_put(w, req->is_https ? STR("; HttpOnly; SameSite=Lax; Secure\r\n") : STR("; HttpOnly; SameSite=Lax\r\n"));
+}
+
+static void put_ours(const struct request *req, struct writer *w, int64_t ttl_ms)
+{
+    writer_put(w, STR("Via: 1.1 weir\r\nX-Request-Id: "));
+    writer_put(w, str_n(req->id, req->id_len));
+    writer_put(w, STR("\r\n"));
+    put_cache_status(req, w, ttl_ms);
+    if (req->edition)
+        writer_put(w, req->edition->fields);
+    if (req->has_rate)
+        put_rate(req, w);
+    if (req->token.data)
+        put_token(req, w);
+}
+
+static void put_date(const struct request *req, struct writer *w)
+{
+    char date[HTTP_DATE_LEN];
+    http_date_format(loop_wall_ms(req->lane->loop) / 1000, date);
+    writer_field(w, STR("Date"), str_n(date, sizeof date));
+}
+
+static struct writer start_head(struct request *req)
+{
+    struct writer w;
+    writer_init(&w, req->lane->batch.head, sizeof req->lane->batch.head - 256); /* the carrier's fields fit behind it */
+    return w;
+}
+
+static void begin(struct request *req, struct writer *w, int status, int64_t length)
+{
+    req->has_begun = true;
+    req->status = status;
+    req->begun_ns = loop_now_ns(req->lane->loop);
+    req->carrier->begin(req, w, length);
+}
+
+/* --- weir's own errors --- */
+
+static enum outcome outcome_of(int err, int status)
+{
+    if (status == 429 || err == ERR_QUEUE_FULL || err == ERR_QUEUE_TIMEOUT || err == ERR_SHED)
+        return OUTCOME_SHED;
+    return status >= 500 ? OUTCOME_FAILED : OUTCOME_REFUSED;
+}
+
+void answer_problem(struct request *req)
+{
+    char body[2048];
+    struct writer text;
+    struct writer w = start_head(req);
+    int status = err_status(req->err);
+    bool is_head = req->msg.field_count > 0 && req->msg.method == METHOD_HEAD;
+
+    if (status == 0)
+        status = 500;
+    req->outcome = outcome_of(req->err, status);
+    writer_init(&text, body, sizeof body);
+    writer_problem(&text, req->err, (struct str){ NULL, 0 }, str_n(req->id, req->id_len));
+    writer_status_line(&w, status, (struct str){ NULL, 0 });
+    put_date(req, &w);
+    writer_put(&w, STR("Content-Type: application/problem+json\r\nCache-Control: no-store\r\n"));
+    if (req->err == ERR_METHOD_REFUSED)
+        writer_put(&w, STR("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"));
+    if (req->err == ERR_BAD_TOKEN)
+        writer_put(&w, STR("WWW-Authenticate: Bearer\r\n"));
+    if (status == 429 || status == 503)
+        writer_field_u64(&w, STR("Retry-After"), (uint64_t)max_i64(req->retry_after_s, 1));
+    put_ours(req, &w, INT64_MIN);
+    begin(req, &w, status, (int64_t)text.len);
+    req->is_answered = true;
+    struct iovec piece = { body, text.len };
+    req->carrier->write(req, &piece, is_head ? 0 : 1, WRITE_COPY | WRITE_LAST);
+    req->body_bytes = is_head ? 0 : text.len;
+}
+
+/* --- replies as they come --- */
+
+bool answer_passes_field(const struct message *reply, const struct field *field)
+{
+    unsigned traits = field_traits(field->id);
+    if (traits & (FIELD_HOP_BY_HOP | FIELD_FRAMING | FIELD_APP_ONLY))
+        return false;
+    if (field->id == FIELD_X_REQUEST_ID)
+        return false;
+    return !reply->first[FIELD_CONNECTION] || !message_is_named_in_connection(reply, field->name);
+}
+
+void answer_relay_head(struct request *req, const struct message *reply)
+{
+    struct writer w = start_head(req);
+    int64_t length = -1;
+
+    writer_status_line(&w, reply->status, reply->reason);
+    for (unsigned i = 0; i < reply->field_count; i++) {
+        if (answer_passes_field(reply, &reply->fields[i]))
+            writer_field(&w, reply->fields[i].name, reply->fields[i].value);
+    }
+    if (!reply->first[FIELD_DATE]) /* RFC 9110 6.6.1 */
+        put_date(req, &w);
+    put_ours(req, &w, INT64_MIN);
+    if (reply->framing == FRAMING_LENGTH)
+        length = (int64_t)reply->content_length;
+    else if (reply->framing == FRAMING_NONE)
+        length = req->msg.method == METHOD_HEAD && reply->has_length ? (int64_t)reply->content_length : -2;
+    begin(req, &w, reply->status, length);
+}
+
+/* --- stored replies --- */
+
+bool answer_stored_head(struct writer *w, const struct message *reply, int64_t wall_ms)
+{
+    writer_status_line(w, reply->status, reply->reason);
+    for (unsigned i = 0; i < reply->field_count; i++) {
+        const struct field *field = &reply->fields[i];
+        if (answer_passes_field(reply, field) && !(field_traits(field->id) & FIELD_NOT_STORED))
+            writer_field(w, field->name, field->value);
+    }
+    if (!reply->first[FIELD_DATE]) {
+        char date[HTTP_DATE_LEN];
+        http_date_format(wall_ms / 1000, date);
+        writer_field(w, STR("Date"), str_n(date, sizeof date));
+    }
+    return !w->is_over;
+}
+
+bool answer_renews_field(const struct message *reply, const struct field *field)
+{
+    switch (field->id) {
+    case FIELD_CONTENT_ENCODING:
+    case FIELD_CONTENT_TYPE:
+    case FIELD_CONTENT_RANGE:
+    case FIELD_CONTENT_LENGTH:
+    case FIELD_SET_COOKIE:
+        return false;
+    default:
+        return answer_passes_field(reply, field) && !(field_traits(field->id) & FIELD_NOT_STORED);
+    }
+}
+
+static void put_age(const struct request *req, struct writer *w, const struct object_meta *meta, int64_t *out_ttl_ms)
+{
+    const struct freshness freshness = { .initial_age_ms = meta->initial_age_ms };
+    int64_t age_ms = age_ms_at(&freshness, meta->stored_wall_ms, loop_wall_ms(req->lane->loop));
+    *out_ttl_ms = meta->lifetime_ms - age_ms;
+    /* What was just fetched is no stored answer: it only has an age if it came with one. */
+    if (req->forwarded != FWD_NONE && !req->is_revalidated && meta->initial_age_ms < 1000)
+        return;
+    writer_field_u64(w, STR("Age"), (uint64_t)(age_ms / 1000));
+}
+
+/* 304 and 412: the head without what describes a body. */
+static void answer_without_body(struct request *req, const struct object_meta *meta, int status)
+{
+    static const struct str kept[] = { STR_INIT("cache-control:"), STR_INIT("content-location:"), STR_INIT("date:"),
+                                       STR_INIT("etag:"),          STR_INIT("expires:"),          STR_INIT("vary:"),
+                                       STR_INIT("last-modified:") };
+    struct writer w = start_head(req);
+    struct str rest = meta->head;
+    int64_t ttl_ms;
+
+    writer_status_line(&w, status, (struct str){ NULL, 0 });
+    while (rest.len > 0) {
+        size_t end = (size_t)str_find(rest, '\n') + 1;
+        struct str line = str_n(rest.data, end);
+        rest = str_from(rest, end);
+        for (unsigned i = 0; i < COUNT_OF(kept); i++) {
+            if (str_has_iprefix(line, kept[i]))
+                writer_put(&w, line);
+        }
+    }
+    put_age(req, &w, meta, &ttl_ms);
+    put_ours(req, &w, ttl_ms);
+    begin(req, &w, status, status == 304 ? -2 : 0);
+    req->is_answered = true;
+    req->carrier->write(req, NULL, 0, WRITE_COPY | WRITE_LAST);
+}
+
+/* 416, and 206 for one range of a whole object. True: the head is begun. */
+static bool answer_range(struct request *req, const struct object_meta *meta)
+{
+    struct object *object = req->reader.object;
+    struct range range;
+    unsigned count = 0;
+    int64_t ttl_ms;
+    char text[96];
+
+    if (!req->asks.has_range || meta->status != 200 || object_state(object) != OBJECT_SEALED)
+        return false;
+    uint64_t length = object_size(object);
+    enum range_verdict verdict = ranges_of(&req->msg, meta->etag, meta->last_modified, length, &range, 1, &count);
+    if (verdict == RANGE_WHOLE || (verdict == RANGE_PARTS && count != 1))
+        return false;
+
+    struct writer w = start_head(req);
+    bool is_part = verdict == RANGE_PARTS;
+    writer_status_line(&w, is_part ? 206 : 416, (struct str){ NULL, 0 });
+    if (is_part)
+        writer_put(&w, str_from(meta->head, (size_t)str_find(meta->head, '\n') + 1));
+    else
+        put_date(req, &w);
+    int len = is_part ? snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)range.first,
+                                 (unsigned long long)range.last, (unsigned long long)length)
+                      : snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)length);
+    writer_field(&w, STR("Content-Range"), str_n(text, (size_t)len));
+    put_age(req, &w, meta, &ttl_ms);
+    put_ours(req, &w, ttl_ms);
+    req->left_bytes = is_part ? range.last - range.first + 1 : 0;
+    req->skip_bytes = is_part ? range.first : 0;
+    begin(req, &w, is_part ? 206 : 416, (int64_t)req->left_bytes);
+    return true;
+}
+
+/* Moves the reader to where a range begins. */
+static void skip_to_range(struct request *req)
+{
+    struct iovec iov[PUMP_IOV];
+    int count;
+    while (req->skip_bytes > 0 && object_peek(&req->reader, iov, PUMP_IOV, &count) == OBJECT_BYTES) {
+        uint64_t bytes = 0;
+        for (int i = 0; i < count; i++)
+            bytes += iov[i].iov_len;
+        bytes = bytes < req->skip_bytes ? bytes : req->skip_bytes;
+        object_skip(&req->reader, bytes);
+        req->skip_bytes -= bytes;
+    }
+}
+
+void answer_object(struct request *req)
+{
+    struct object *object = req->reader.object;
+    const struct object_meta *meta = object_meta(object);
+    int64_t ttl_ms;
+
+    if (meta->status == 200 && req->asks.has_conditions) {
+        switch (precondition_of(&req->msg, meta->etag, meta->last_modified, loop_wall_ms(req->lane->loop) / 1000)) {
+        case CONDITION_NOT_MODIFIED:
+            answer_without_body(req, meta, 304);
+            return;
+        case CONDITION_FAILED:
+            answer_without_body(req, meta, 412);
+            return;
+        case CONDITION_PASSES:
+            break;
+        }
+    }
+    if (!answer_range(req, meta)) {
+        struct writer w = start_head(req);
+        int64_t length = meta->length;
+        if (object_state(object) == OBJECT_SEALED)
+            length = (int64_t)object_size(object);
+        if (meta->status == 204 || meta->status == 304)
+            length = -2;
+        writer_put(&w, meta->head);
+        put_age(req, &w, meta, &ttl_ms);
+        put_ours(req, &w, ttl_ms);
+        begin(req, &w, meta->status, length);
+    }
+    if (req->msg.method == METHOD_HEAD)
+        req->left_bytes = 0;
+    skip_to_range(req);
+    answer_pump(req);
+}
+
+static void on_more_posted(struct post *post)
+{
+    struct request *req = request_from(CONTAINER_OF(post, struct request, post));
+    req->is_posted = false;
+    if (!req->is_recorded && !req->is_abandoned && req->stage == AT_respond) {
+        answer_pump(req);
+        request_writable(req);
+    }
+    request_drop(req);
+}
+
+static void on_more(struct object_reader *reader)
+{
+    struct request *req = CONTAINER_OF(reader, struct request, reader);
+    req->post.fn = on_more_posted;
+    loop_post(req->lane->loop, &req->post);
+}
+
+/* True: on_more will come. False: there is more already. */
+static bool wait_for_more(struct request *req)
+{
+    req->reader.on_more = on_more;
+    req->is_posted = true;
+    request_hold(req);
+    if (object_wait(&req->reader))
+        return true;
+    req->is_posted = false;
+    request_drop(req);
+    return false;
+}
+
+/* Cuts what peek showed to what is still to be sent; returns the bytes. */
+static uint64_t limit_iov(struct request *req, struct iovec *iov, int *count)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < *count; i++) {
+        if (bytes + iov[i].iov_len >= req->left_bytes) {
+            iov[i].iov_len = req->left_bytes - bytes;
+            *count = i + 1;
+            return req->left_bytes;
+        }
+        bytes += iov[i].iov_len;
+    }
+    return bytes;
+}
+
+/* One write of what is there. False: nothing more for now. */
+static bool pump_once(struct request *req)
+{
+    struct object *object = req->reader.object;
+    struct iovec iov[PUMP_IOV];
+    int count = 0;
+    enum object_more more = req->left_bytes == 0 ? OBJECT_END : object_peek(&req->reader, iov, PUMP_IOV, &count);
+
+    if (more == OBJECT_CUT) {
+        req->carrier->cut(req, ERR_UPSTREAM_CUT);
+        return false;
+    }
+    uint64_t bytes = more == OBJECT_BYTES ? limit_iov(req, iov, &count) : 0;
+    if (more != OBJECT_BYTES)
+        count = 0;
+    bool is_last = more == OBJECT_END || bytes == req->left_bytes ||
+                   (object_state(object) == OBJECT_SEALED && req->reader.at + bytes == object_size(object));
+    if (more == OBJECT_NONE && !req->carrier->needs_write(req))
+        return !wait_for_more(req);
+    int64_t n = req->carrier->write(req, iov, count, is_last ? WRITE_LAST : 0);
+    if (n < 0 || req->is_abandoned)
+        return false;
+    object_skip(&req->reader, (uint64_t)n);
+    req->body_bytes += (uint64_t)n;
+    if (req->left_bytes != UINT64_MAX)
+        req->left_bytes -= (uint64_t)n;
+    if ((uint64_t)n < bytes)
+        return false; /* the carrier says when it can take more */
+    if (is_last) {
+        req->is_answered = true;
+        return false;
+    }
+    return true;
+}
+
+void answer_pump(struct request *req)
+{
+    if (req->is_answered || req->is_posted || req->is_abandoned || !req->reader.object)
+        return;
+    while (pump_once(req))
+        ;
+}

@@ -1,0 +1,562 @@
+#include "pipeline/client.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "pipeline/tunnel.h"
+
+#define IN_MAX          (64 * 1024)  /* read ahead of a request in progress */
+#define LINGER_MS       2000
+#define LINGER_BYTES    (256 * 1024)
+#define TRAILER_BYTES   (16 * 1024)
+#define DRAIN_GRACE_MS  1000 /* an idle connection may still send a request for so long */
+
+static void on_readable(void *arg);
+static void on_writable(void *arg);
+static void on_timer(void *arg);
+static void on_later(void *arg);
+
+static const struct stream_events events = { .on_readable = on_readable, .on_writable = on_writable };
+
+static const struct config_clients *limits_of(const struct client *client)
+{
+    return &client->lane->now->world->config->clients;
+}
+
+/* --- beginning and end --- */
+
+struct client *client_new(struct lane *lane, const struct gate *gate, int fd, const struct sockaddr *peer,
+                          socklen_t peer_len)
+{
+    struct client *client = calloc(1, sizeof *client);
+    if (!client) {
+        close(fd);
+        return NULL;
+    }
+    client->lane = lane;
+    list_init(&client->link);
+    timer_init(&client->timer, on_timer, client);
+    later_init(&client->later, on_later, client);
+    if (peer_len <= sizeof client->peer && (peer->sa_family == AF_INET || peer->sa_family == AF_INET6))
+        memcpy(&client->peer, peer, peer_len);
+    else
+        client->peer.sa.sa_family = AF_UNIX;
+    client->is_trusted = world_trusts(lane->now->world, &client->peer.sa);
+    client->is_tls = gate->tls != NULL;
+
+    if (!client->is_trusted) {
+        uint8_t key[16];
+        addr_client_key(&client->peer.sa, key);
+        if (!address_enter(lane->city->addresses, key, limits_of(client)->per_address)) {
+            close(fd);
+            free(client);
+            return NULL;
+        }
+        client->has_address = true;
+    }
+    list_push_back(&lane->clients, &client->link);
+    lane->client_count++;
+    atomic_fetch_add_explicit(&lane->city->connections, 1, memory_order_relaxed);
+    lane_count(lane, LANE_CONNECTIONS, 1);
+    client->stream = stream_new(lane->loop, fd, gate->tls, &events, client);
+    if (!client->stream) {
+        client_close(client);
+        return NULL;
+    }
+    client_waits(client, WAITS_HEAD, limits_of(client)->head_time_ms);
+    stream_want_read(client->stream, true);
+    return client;
+}
+
+void client_close(struct client *client)
+{
+    struct lane *lane = client->lane;
+    struct request *req = client->req;
+
+    if (client->state == CLIENT_CLOSED)
+        return;
+    client->state = CLIENT_CLOSED;
+    stream_close(client->stream);
+    client->stream = NULL;
+    timer_cancel(&client->timer);
+    later_cancel(&client->later);
+    if (client->has_address) {
+        uint8_t key[16];
+        addr_client_key(&client->peer.sa, key);
+        address_leave(lane->city->addresses, key);
+    }
+    if (req)
+        request_abandon(req);
+    tunnel_free(client->tunnel);
+    if (client->upload)
+        body_in_fini(client->upload);
+    free(client->upload);
+    client->upload = NULL;
+    buf_fini(&client->in);
+    buf_fini(&client->out);
+    list_remove(&client->link);
+    lane->client_count--;
+    atomic_fetch_sub_explicit(&lane->city->connections, 1, memory_order_relaxed);
+    /* The request, if it is further down the stack, still points here: it sees the state. */
+    if (client->req)
+        client->req->client = NULL;
+    loop_free_later(lane->loop, client);
+}
+
+void client_waits(struct client *client, enum client_wait wait, int64_t ms)
+{
+    client->waits = (uint8_t)wait;
+    client->progress_bytes = 0;
+    if (wait != WAITS_NOTHING && ms >= 0)
+        timer_set(client->lane->loop, &client->timer, ms);
+}
+
+/* Says all is said, then reads what is still coming, within bounds: closing with unread bytes would
+ * reset the connection and could take the last reply with it (RFC 9112 9.6). */
+static void linger(struct client *client)
+{
+    client->state = CLIENT_LINGER;
+    buf_fini(&client->in);
+    stream_shutdown_write(client->stream);
+    client_waits(client, WAITS_LINGER, LINGER_MS);
+    stream_want_read(client->stream, true);
+}
+
+void client_drain(struct client *client)
+{
+    client->closes = true;
+    if (client->state == CLIENT_IDLE)
+        client_waits(client, WAITS_KEEPALIVE, DRAIN_GRACE_MS);
+}
+
+/* --- heads --- */
+
+static struct head_limits head_limits_of(const struct client *client)
+{
+    const struct config_clients *clients = limits_of(client);
+    size_t head = (size_t)clients->head_max_bytes;
+    return (struct head_limits){
+        .head_bytes = head,
+        .line_bytes = head < 8192 ? head : 8192,
+        .fields = clients->fields_max < FIELDS_MAX ? (unsigned)clients->fields_max : FIELDS_MAX,
+    };
+}
+
+static bool start_upload(struct client *client, struct request *req)
+{
+    req->has_upload = req->msg.framing == FRAMING_CHUNKED ||
+                      (req->msg.framing == FRAMING_LENGTH && req->msg.content_length > 0);
+    if (!req->has_upload)
+        return true;
+    client->upload = malloc(sizeof *client->upload);
+    if (!client->upload)
+        return false;
+    body_in_init(client->upload, req->msg.framing, req->msg.content_length, TRAILER_BYTES);
+    return true;
+}
+
+/* head is a view into the connection's bytes; err: it is none, but its client is to be told. */
+static struct request *new_request(struct client *client, struct str head, int err)
+{
+    struct lane *lane = client->lane;
+    const struct config_clients *clients = limits_of(client);
+    struct head_limits limits = head_limits_of(client);
+    struct request *req = request_new(lane, &client_http1, client, err ? (struct str){ NULL, 0 } : head);
+    if (!req)
+        return NULL;
+    client->req = req;
+    client->state = CLIENT_BUSY;
+    client->waits = WAITS_NOTHING;
+    client->requests++;
+    req->head_ns = loop_now_ns(lane->loop);
+    req->started_ns = client->head_started_ns ? client->head_started_ns : req->head_ns;
+    client->head_started_ns = 0;
+    client->head_scanned = 0;
+    if (err)
+        memset(&req->msg, 0, offsetof(struct message, next));
+    else
+        err = message_read_request(&req->msg, req->upload, &limits);
+    req->upload = (struct str){ NULL, 0 };
+    req->err = err;
+    client->is_broken = err != 0;
+    client->closes = client->closes || err || !req->msg.is_keep_alive || lane->is_draining ||
+                     (!client->is_trusted && client->requests >= clients->keepalive_requests);
+    if (!err && !start_upload(client, req))
+        req->err = ERR_NO_MEMORY;
+    return req;
+}
+
+/* Who began a head but did not end it is told why, if it said anything at all. */
+static void refuse(struct client *client, int err)
+{
+    struct request *req = new_request(client, (struct str){ NULL, 0 }, err);
+    buf_fini(&client->in);
+    if (!req)
+        client_close(client);
+    else
+        pipeline_start(req);
+}
+
+static bool keep_rest(struct client *client, struct str rest)
+{
+    if (rest.len == 0 || buf_append_str(&client->in, rest))
+        return true;
+    client_close(client);
+    return false;
+}
+
+/* Starts the request whose head is the first n of view's bytes; the rest is kept first, since the request may
+ * ask for its body at once. False: the connection is gone. */
+static bool start_request(struct client *client, struct str view, size_t n, bool is_kept)
+{
+    struct request *req = new_request(client, str_n(view.data, n), 0);
+    if (!req) {
+        client_close(client);
+        return false;
+    }
+    if (is_kept)
+        buf_consume(&client->in, n);
+    else if (!keep_rest(client, str_from(view, n)))
+        return false;
+    req->wants_continue = req->msg.has_expect_continue && req->has_upload && buf_len(&client->in) == 0;
+    pipeline_start(req);
+    return client->state != CLIENT_CLOSED;
+}
+
+static void read_upload(struct client *client, struct str fresh);
+
+/* Reads as many requests off the bytes as can be served at once: a pipelined one waits for the one before. */
+static void take_heads(struct client *client, struct str fresh)
+{
+    struct head_limits limits = head_limits_of(client);
+    bool is_kept = buf_len(&client->in) > 0;
+
+    if (is_kept && !keep_rest(client, fresh))
+        return;
+    client->is_feeding = true;
+    while (client->state == CLIENT_IDLE) {
+        struct str view = is_kept ? buf_str(&client->in) : fresh;
+        size_t blank = client->head_scanned == 0 ? head_skip_blank(view) : 0;
+        size_t scanned = client->head_scanned;
+        view = str_from(view, blank);
+        if (is_kept)
+            buf_consume(&client->in, blank);
+        else
+            fresh = view;
+        if (view.len == 0)
+            break;
+        int n = head_find_end(view, &scanned, &limits);
+        client->head_scanned = (uint32_t)scanned;
+        if (n < 0) {
+            refuse(client, n);
+            break;
+        }
+        if (n == 0) {
+            if (!client->head_started_ns) {
+                client->head_started_ns = loop_now_ns(client->lane->loop);
+                client_waits(client, WAITS_HEAD, limits_of(client)->head_time_ms);
+            }
+            if (!is_kept)
+                keep_rest(client, view);
+            break;
+        }
+        if (!start_request(client, view, (size_t)n, is_kept))
+            return;
+        is_kept = buf_len(&client->in) > 0;
+        fresh = (struct str){ NULL, 0 };
+        if (!is_kept)
+            break;
+    }
+    client->is_feeding = false;
+    if (client->state == CLIENT_CLOSED)
+        return;
+    buf_shrink(&client->in);
+    if (client->state == CLIENT_BUSY && client->wants_upload)
+        read_upload(client, (struct str){ NULL, 0 });
+    else if (client->state == CLIENT_DRAIN || client->state == CLIENT_LINGER)
+        loop_later(client->lane->loop, &client->later);
+}
+
+/* --- bodies --- */
+
+static void end_upload(struct client *client)
+{
+    client->wants_upload = false;
+    if (client->upload)
+        body_in_fini(client->upload);
+    free(client->upload);
+    client->upload = NULL;
+    if (client->waits == WAITS_UPLOAD)
+        client->waits = WAITS_NOTHING;
+}
+
+/* Hands body bytes on, from what was kept and then from fresh ones, while they are wanted. */
+static void read_upload(struct client *client, struct str fresh)
+{
+    struct request *req = client->req;
+    bool is_kept = buf_len(&client->in) > 0;
+    struct str rest;
+    struct str piece;
+
+    if (is_kept && !keep_rest(client, fresh))
+        return;
+    rest = is_kept ? buf_str(&client->in) : fresh;
+    client->is_feeding = true;
+    size_t before = rest.len;
+    while (client->wants_upload && client->req == req && client->state == CLIENT_BUSY) {
+        int event = body_in_next(client->upload, &rest, &piece);
+        if (event < 0) {
+            client->closes = client->is_broken = true;
+            client->wants_upload = false;
+            request_upload_failed(req, event);
+        } else if (event == BODY_PIECE) {
+            client->progress_bytes += piece.len;
+            request_upload(req, piece, false, client->upload);
+        } else if (event == BODY_END) {
+            client->wants_upload = false;
+            request_hold(req);
+            struct body_in *upload = client->upload;
+            client->upload = NULL;
+            request_upload(req, (struct str){ NULL, 0 }, true, upload);
+            request_drop(req);
+            body_in_fini(upload);
+            free(upload);
+            if (client->state != CLIENT_CLOSED)
+                end_upload(client);
+            break;
+        } else {
+            break;
+        }
+    }
+    if (client->state == CLIENT_CLOSED)
+        return;
+    client->is_feeding = false;
+    if (is_kept)
+        buf_consume(&client->in, before - rest.len);
+    else if (!keep_rest(client, rest))
+        return;
+    buf_shrink(&client->in);
+    if (client->state == CLIENT_IDLE && buf_len(&client->in) > 0)
+        loop_later(client->lane->loop, &client->later);
+}
+
+/* The rest of a body nobody wants: small, so the connection is worth it. */
+static void drop_upload(struct client *client, struct str fresh)
+{
+    struct str piece;
+    if (buf_len(&client->in) > 0 && !keep_rest(client, fresh))
+        return;
+    bool is_kept = buf_len(&client->in) > 0;
+    struct str rest = is_kept ? buf_str(&client->in) : fresh;
+    size_t before = rest.len;
+    int event;
+    do {
+        event = body_in_next(client->upload, &rest, &piece);
+    } while (event == BODY_PIECE);
+    if (event < 0) {
+        client_close(client);
+        return;
+    }
+    if (is_kept)
+        buf_consume(&client->in, before - rest.len);
+    else if (!keep_rest(client, rest))
+        return;
+    if (event == BODY_END) {
+        end_upload(client);
+        client_next(client);
+    }
+}
+
+/* --- events --- */
+
+static void on_end(struct client *client)
+{
+    client->is_eof = true;
+    switch ((enum client_state)client->state) {
+    case CLIENT_BUSY: /* half closed: it still gets its reply */
+        stream_want_read(client->stream, false);
+        if (client->upload) {
+            client->closes = true;
+            client->wants_upload = false;
+            request_upload_failed(client->req, ERR_CLIENT_ABORT);
+        }
+        break;
+    default:
+        client_close(client);
+        break;
+    }
+}
+
+/* What comes while a request is on its way: pipelined ones, the end, or its body. */
+static void on_busy_bytes(struct client *client, struct str bytes)
+{
+    if (client->upload && client->wants_upload) {
+        read_upload(client, bytes);
+        return;
+    }
+    if (!keep_rest(client, bytes))
+        return;
+    if (client->upload || buf_len(&client->in) >= IN_MAX)
+        stream_want_read(client->stream, false);
+}
+
+static void on_readable(void *arg)
+{
+    struct client *client = arg;
+    struct lane *lane = client->lane;
+
+    if (client->state == CLIENT_BUSY && client->upload && !client->wants_upload) {
+        stream_want_read(client->stream, false);
+        return;
+    }
+    ssize_t n = stream_read(client->stream, lane->read, sizeof lane->read);
+    if (n == STREAM_AGAIN)
+        return;
+    if (n < 0) {
+        client_close(client);
+        return;
+    }
+    if (n == 0) {
+        on_end(client);
+        return;
+    }
+    struct str bytes = str_n(lane->read, (size_t)n);
+    switch ((enum client_state)client->state) {
+    case CLIENT_IDLE:
+        take_heads(client, bytes);
+        break;
+    case CLIENT_BUSY:
+        on_busy_bytes(client, bytes);
+        break;
+    case CLIENT_DRAIN:
+        drop_upload(client, bytes);
+        break;
+    case CLIENT_LINGER:
+        client->progress_bytes += bytes.len;
+        if (client->progress_bytes > LINGER_BYTES)
+            client_close(client);
+        break;
+    case CLIENT_TUNNEL:
+    case CLIENT_CLOSED:
+        break;
+    }
+}
+
+static void on_writable(void *arg)
+{
+    struct client *client = arg;
+    if (!client_flush(client))
+        return;
+    if (buf_len(&client->out) > 0)
+        return;
+    client->is_short = false;
+    stream_want_write(client->stream, false);
+    if (client->waits == WAITS_WRITE)
+        client->waits = WAITS_NOTHING;
+    if (client->req)
+        request_writable(client->req);
+}
+
+static void on_later(void *arg)
+{
+    struct client *client = arg;
+    switch ((enum client_state)client->state) {
+    case CLIENT_IDLE:
+        take_heads(client, (struct str){ NULL, 0 });
+        break;
+    case CLIENT_BUSY:
+        if (client->wants_upload)
+            read_upload(client, (struct str){ NULL, 0 });
+        break;
+    case CLIENT_DRAIN:
+        drop_upload(client, (struct str){ NULL, 0 });
+        break;
+    default:
+        break;
+    }
+}
+
+void client_next(struct client *client)
+{
+    if (client->closes) {
+        /* Unread bytes would turn the close into a reset: so linger after errors and bodies left unread. */
+        if (client->upload || client->is_broken || buf_len(&client->in) > 0)
+            linger(client);
+        else
+            client_close(client);
+        return;
+    }
+    if (client->upload) {
+        client->state = CLIENT_DRAIN;
+        client_waits(client, WAITS_UPLOAD, limits_of(client)->body_idle_ms);
+        stream_want_read(client->stream, true);
+        if (!client->is_feeding)
+            loop_later(client->lane->loop, &client->later);
+        return;
+    }
+    client->state = CLIENT_IDLE;
+    if (client->is_eof && buf_len(&client->in) == 0) {
+        client_close(client);
+        return;
+    }
+    client_waits(client, WAITS_KEEPALIVE, limits_of(client)->keepalive_ms);
+    if (!client->is_eof)
+        stream_want_read(client->stream, true);
+    if (!client->is_feeding && buf_len(&client->in) > 0)
+        loop_later(client->lane->loop, &client->later);
+}
+
+/* --- time --- */
+
+/* Least rates: who sends or takes less than rate_min for a whole wait is as good as stalled. */
+static bool is_too_slow(struct client *client, int64_t ms)
+{
+    uint64_t least = (uint64_t)(limits_of(client)->rate_min_bytes * ms / 1000);
+    if (client->progress_bytes == 0 || client->progress_bytes < least)
+        return true;
+    client_waits(client, (enum client_wait)client->waits, ms);
+    return false;
+}
+
+static void on_timer(void *arg)
+{
+    struct client *client = arg;
+    const struct config_clients *clients = limits_of(client);
+
+    switch ((enum client_wait)client->waits) {
+    case WAITS_NOTHING:
+        break;
+    case WAITS_HEAD:
+        if (client->head_started_ns)
+            refuse(client, ERR_HEAD_TIMEOUT);
+        else
+            client_close(client);
+        break;
+    case WAITS_KEEPALIVE:
+    case WAITS_LINGER:
+        client_close(client);
+        break;
+    case WAITS_UPLOAD:
+        if (!is_too_slow(client, clients->body_idle_ms))
+            break;
+        client->closes = true;
+        client->wants_upload = false;
+        if (client->state == CLIENT_BUSY)
+            request_upload_failed(client->req, client->progress_bytes ? ERR_BODY_TOO_SLOW : ERR_BODY_TIMEOUT);
+        else
+            client_close(client);
+        break;
+    case WAITS_WRITE:
+        if (!is_too_slow(client, clients->write_stall_ms))
+            break;
+        if (client->req) {
+            client->req->err = client->progress_bytes ? ERR_CLIENT_TOO_SLOW : ERR_CLIENT_STALLED;
+            client->req->is_cut = true;
+        }
+        stream_reset(client->stream);
+        client->stream = NULL;
+        client_close(client);
+        break;
+    }
+}

@@ -1,0 +1,57 @@
+/* Fetches that wait for a plugin's wake(): one list per upstream. Added and removed by their workers, woken by any
+ * thread; a fetch that was woken is out of the list and its post is on the way, never both. */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "pipeline/fetch.h"
+#include "pipeline/plugin.h"
+
+struct held {
+    pthread_mutex_t lock;
+    struct list fetches;
+};
+
+struct held *held_new(void)
+{
+    struct held *held = calloc(1, sizeof *held);
+    if (!held)
+        return NULL;
+    pthread_mutex_init(&held->lock, NULL);
+    list_init(&held->fetches);
+    return held;
+}
+
+void held_free(struct held *held)
+{
+    if (!held)
+        return;
+    pthread_mutex_destroy(&held->lock);
+    free(held);
+}
+
+void held_add(struct held *held, struct fetch *fetch)
+{
+    pthread_mutex_lock(&held->lock);
+    list_push_back(&held->fetches, &fetch->held_link);
+    pthread_mutex_unlock(&held->lock);
+}
+
+bool held_remove(struct held *held, struct fetch *fetch)
+{
+    pthread_mutex_lock(&held->lock);
+    bool is_there = !list_is_empty(&fetch->held_link);
+    list_remove(&fetch->held_link);
+    pthread_mutex_unlock(&held->lock);
+    return is_there;
+}
+
+void held_wake(struct held *held)
+{
+    pthread_mutex_lock(&held->lock);
+    while (!list_is_empty(&held->fetches)) {
+        struct fetch *fetch = LIST_ENTRY(held->fetches.next, struct fetch, held_link);
+        list_remove(&fetch->held_link);
+        loop_post(fetch->lane->loop, &fetch->held_post);
+    }
+    pthread_mutex_unlock(&held->lock);
+}

@@ -1,0 +1,215 @@
+/* The traveller of the first corridor: one request of one client, whatever protocol brought it.
+ *
+ * Owner: its carrier (client.c) until it is recorded; a fetch or a message on its way may hold it longer. One worker's
+ * thread. Memory: the head and everything decided about it live in the request's arena, which has a limit and goes
+ * with it. Between two requests a client owns none. */
+#ifndef PIPELINE_REQUEST_H
+#define PIPELINE_REQUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/list.h"
+#include "cache/cache.h"
+#include "http/body_in.h"
+#include "http/caching.h"
+#include "http/message.h"
+#include "http/writer.h"
+#include "net/loop.h"
+#include "observe/series.h"
+#include "pipeline/lane.h"
+#include "pipeline/stage.h"
+#include "policy/bucket.h"
+
+#define REQUEST_TAG         0x52455155u
+#define REQUEST_FIRST_BYTES 3072
+#define REQUEST_ARENA_LIMIT (256 * 1024)
+#define REQUEST_ID_MAX      64
+
+struct client;
+struct fetch;
+
+enum {
+    WRITE_COPY = 1, /* keep what the socket does not take; else the caller brings it again */
+    WRITE_LAST = 2, /* the body ends with these pieces */
+};
+
+/* How the client is spoken to: HTTP/1 (client.c); HTTP/2 streams will be another. Heads are handed over as
+ * text, status line and field lines; framing and connection fields are the carrier's. */
+struct carrier {
+    /* An interim reply (103), or 100 Continue with an empty head. */
+    void (*interim)(struct request *req, struct str head);
+    /* The reply's head: status line and field lines in the lane's batch, to which the carrier adds. length -1: not known, -2: there is
+     * no body. It goes out with the next write(), which must follow before this turn's callback ends. */
+    void (*begin)(struct request *req, struct writer *head, int64_t length);
+    /* Body pieces; returns how many of their bytes were taken, -1 if the client is gone. flags: WRITE_*. */
+    int64_t (*write)(struct request *req, const struct iovec *pieces, int count, unsigned flags);
+    /* A head is waiting for a write. */
+    bool (*needs_write)(const struct request *req);
+    /* Bytes taken but not yet written. */
+    size_t (*held)(const struct request *req);
+    /* The reply broke off after its head went out: the client must see that. */
+    void (*cut)(struct request *req, int err);
+    /* The upload: start or go on reading it (request_upload() gets the pieces), or stop. */
+    void (*want_upload)(struct request *req, bool is_wanted);
+    /* The client's connection becomes a tunnel with that server. */
+    void (*tunnel)(struct request *req, struct stream *server, struct str extra);
+    /* Recorded: the carrier may forget the request and go on. */
+    void (*done)(struct request *req);
+};
+
+enum answer_kind {
+    ANSWERS_NOTHING,
+    ANSWERS_PROBLEM, /* err says which */
+    ANSWERS_OBJECT,  /* reader is open */
+    ANSWERS_RELAY,   /* fetch is ours alone and its exchange is the source */
+    ANSWERS_TUNNEL,
+};
+
+/* What Cache-Status will say (RFC 9211). */
+enum forwarded_why { FWD_NONE, FWD_BYPASS, FWD_METHOD, FWD_URI_MISS, FWD_VARY_MISS, FWD_REQUEST, FWD_STALE };
+
+struct request {
+    uint32_t tag;
+    unsigned holds; /* carrier, fetch, messages on their way */
+    struct lane *lane;
+    struct list link; /* of the free list */
+    const struct carrier *carrier;
+    struct client *client; /* NULL: gone, or never existed */
+
+    struct lane_world *here;
+    struct world *world;
+    enum request_stage stage;
+    const char *wait_why; /* whom it waits for now; NULL: it moves */
+    request_cancel_fn *cancel;
+    bool is_moving;    /* pipeline.c has it on its stack */
+    bool has_resumed;  /* ... and was told `resumed` meanwhile */
+    enum verdict resumed;
+    bool is_abandoned; /* the client left */
+    bool is_recorded;
+
+    /* who and what (identify, route, admit) */
+    struct lane_tenant *tenant; /* NULL until identified */
+    struct config_tenant *limits;
+    struct edition *edition;
+    struct way *way;
+    struct supply *supply;
+    struct str path;          /* after tenant and version prefixes */
+    struct str target_out;    /* as the app sees it: prefixes taken off where the config says strip */
+    bool is_peer_trusted;
+    bool is_https;
+    bool is_canary;
+    struct str authority; /* normalised */
+    struct bucket_answer rate;
+    bool has_rate; /* a rate applied: RateLimit fields are due */
+    char id[REQUEST_ID_MAX];
+    uint8_t id_len;
+
+    /* plugins */
+    bool is_write;
+    bool bypasses_cache;
+    int64_t not_before_ms;
+    struct str position;
+    void *plugin_values[PLUGINS_MAX];
+    struct str token;
+    int64_t token_age_s;
+
+    /* cache (lookup) */
+    struct key key; /* primary.data NULL: the request has none */
+    struct cache_request asks;
+    bool may_use_store;  /* a stored answer may be used */
+    bool may_store;      /* its answer may be stored */
+    bool may_use_ttl;    /* the route's ttl holds for it */
+    enum forwarded_why forwarded;
+    const char *cache_detail; /* static; NULL: none */
+    bool is_collapsed;
+    bool is_stored;
+    bool is_revalidated;
+    struct object *stale; /* a reference: what a revalidation would renew */
+    struct flight *flight; /* we lead it, and no fetch was started yet */
+    struct flight_waiter waiter;
+    bool is_flying;        /* the waiter is in a flight */
+    unsigned rounds;       /* of lookup */
+
+    /* fetch */
+    const struct server *server; /* the last that was asked */
+    unsigned attempts;
+    struct fetch *fetch; /* the one whose end we wait for or whose exchange we relay */
+    struct str upload;   /* body bytes kept: all of them if is_upload_kept */
+    struct buf upload_buf;
+    bool has_upload;     /* the head announced a body */
+    bool is_upload_over; /* it came whole */
+    bool is_upload_kept; /* all of it is in upload_buf */
+    bool is_upload_broken;
+    bool wants_continue; /* Expect: 100-continue, not answered yet */
+
+    /* answer */
+    enum answer_kind answer;
+    int err;
+    struct object_reader reader;
+    uint64_t skip_bytes;  /* of the object, for a range */
+    uint64_t left_bytes;  /* of the object to send; UINT64_MAX: all */
+    int status;
+    const struct body_in *trailers; /* to be written with WRITE_LAST; may be NULL */
+    bool has_begun;    /* the reply's head was handed to the carrier */
+    bool is_answered;  /* all of the reply was taken */
+    bool is_written;   /* ... and written */
+    bool is_cut;
+    uint64_t body_bytes; /* of the reply */
+    enum outcome outcome;
+    int64_t retry_after_s;
+
+    /* what the corridor's boundaries said, monotonic; 0: not reached */
+    int64_t started_ns;  /* first byte */
+    int64_t head_ns;     /* whole head */
+    int64_t admitted_ns;
+    int64_t looked_ns;
+    int64_t fetched_ns;  /* an answer's head is there */
+    int64_t begun_ns;
+    int64_t written_ns;
+    int64_t waited_flight_ns;
+    int64_t app_ns; /* time that was the app's, for weir_overhead_seconds */
+    int64_t stage_ns[STAGE_COUNT]; /* -1: not met */
+
+    struct timer total; /* timeouts.total */
+    struct post post;   /* on_news, on_more */
+    bool is_posted;
+    struct later later;
+
+    /* Big and not zeroed. */
+    struct arena arena;
+    struct message msg;
+    char arena_first[REQUEST_FIRST_BYTES];
+};
+
+/* From the lane's free list; one hold, the carrier's. head is copied. NULL when out of memory. The head is not read yet. */
+struct request *request_new(struct lane *lane, const struct carrier *carrier, struct client *client, struct str head);
+void request_hold(struct request *req);
+void request_drop(struct request *req);
+
+static inline struct request *request_from(void *arg)
+{
+    struct request *req = arg;
+    CHECK(req != NULL);
+    CHECK(req->tag == REQUEST_TAG);
+    return req;
+}
+
+/* A piece of its body came (view for the call); is_last: and it is the last, body then has its trailers. The carrier's
+ * calls. */
+void request_upload(struct request *req, struct str piece, bool is_last, const struct body_in *body);
+/* The body broke off or was malformed. */
+void request_upload_failed(struct request *req, int err);
+/* The carrier can take more, or has written all that it held. */
+void request_writable(struct request *req);
+
+/* The timeouts that hold: the route's, where it says, else the upstream's. */
+struct config_timeouts request_timeouts(const struct request *req);
+
+void request_stage_took(struct request *req, enum stage_time stage, int64_t ns);
+
+#endif

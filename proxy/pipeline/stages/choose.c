@@ -1,0 +1,92 @@
+/* Which server? Plugins first, then the upstream's balance among the roles they leave. */
+#include "base/err.h"
+#include "base/hash.h"
+#include "pipeline/fetch.h"
+#include "pipeline/plugin.h"
+
+/* False: it was woken already and the post is on its way, which on_woken() will take. */
+static bool leave_held(struct fetch *fetch)
+{
+    if (!fetch->is_held || !held_remove(fetch->supply->held, fetch))
+        return false;
+    fetch->is_held = false;
+    fetch->holds--;
+    return true;
+}
+
+static void on_hold_over(void *arg)
+{
+    struct fetch *fetch = fetch_from(arg);
+    if (!leave_held(fetch))
+        return;
+    fetch->is_hold_over = true;
+    fetch_resume(fetch, RETRY);
+}
+
+static void stop_holding(struct fetch *fetch)
+{
+    timer_cancel(&fetch->hold);
+    leave_held(fetch);
+}
+
+static void on_woken(struct post *post)
+{
+    struct fetch *fetch = fetch_from(CONTAINER_OF(post, struct fetch, held_post));
+    fetch->holds--;
+    fetch->is_held = false;
+    timer_cancel(&fetch->hold);
+    if (!fetch->is_over)
+        fetch_resume(fetch, RETRY);
+    else if (fetch->holds == 0)
+        fetch_free(fetch);
+}
+
+static enum verdict hold(struct fetch *fetch, int64_t hold_ms)
+{
+    timer_init(&fetch->hold, on_hold_over, fetch);
+    timer_set(fetch->lane->loop, &fetch->hold, hold_ms);
+    fetch->is_held = true;
+    fetch->holds++;
+    fetch->held_post.fn = on_woken;
+    held_add(fetch->supply->held, fetch);
+    return fetch_wait(fetch, "position", stop_holding);
+}
+
+static struct server *pick(struct fetch *fetch, unsigned roles)
+{
+    struct lane *lane = fetch->lane;
+    const struct request *req = fetch->req;
+    uint64_t hash = 0;
+    if (fetch->supply->upstream->config->balance == BALANCE_HASH)
+        hash = hash_bytes(req->msg.target.data, req->msg.target.len);
+    return upstream_pick(fetch->supply->upstream, roles, fetch->tried, lane_random(lane), hash, loop_now_ns(lane->loop));
+}
+
+enum verdict stage_choose(struct fetch *fetch)
+{
+    unsigned roles = ROLES_PRIMARY | ROLES_REPLICA;
+    bool falls_back = false;
+    int64_t hold_ms = 0;
+
+    fetch->server = NULL;
+    if (fetch->roles_forced) {
+        fetch->server = pick(fetch, fetch->roles_forced);
+    } else {
+        switch (plugins_choose(fetch, &roles, &falls_back, &hold_ms)) {
+        case PLUGIN_REFUSED:
+            return ANSWER;
+        case PLUGIN_HOLDS:
+            return hold(fetch, hold_ms);
+        case PLUGIN_PICKED:
+            break;
+        case PLUGIN_PASSES:
+            fetch->server = pick(fetch, roles);
+            if (!fetch->server && falls_back)
+                fetch->server = pick(fetch, ROLES_PRIMARY | ROLES_REPLICA);
+            break;
+        }
+    }
+    if (!fetch->server)
+        return fetch_fail(fetch, ERR_NO_SERVER);
+    return NEXT;
+}

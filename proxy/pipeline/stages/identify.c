@@ -1,0 +1,73 @@
+/* Whose request is it? Its id, its authority, its tenant. */
+#include "base/err.h"
+#include "http/target.h"
+#include "pipeline/client.h"
+#include "pipeline/request.h"
+
+static bool is_id_char(char c)
+{
+    return c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != ',';
+}
+
+static void make_id(struct request *req)
+{
+    static const char hex[] = "0123456789abcdef";
+    uint64_t halves[2] = { lane_random(req->lane), lane_random(req->lane) };
+    for (unsigned i = 0; i < 32; i++) {
+        req->id[i] = hex[halves[i / 16] & 15];
+        halves[i / 16] >>= 4;
+    }
+    req->id_len = 32;
+}
+
+/* A trusted peer's id is kept, if it is one that may stand in a log and a header. */
+static void take_id(struct request *req)
+{
+    struct str given = req->is_peer_trusted ? message_value(&req->msg, FIELD_X_REQUEST_ID) : (struct str){ NULL, 0 };
+    bool is_good = given.len > 0 && given.len <= REQUEST_ID_MAX;
+    for (size_t i = 0; is_good && i < given.len; i++)
+        is_good = is_id_char(given.data[i]);
+    if (!is_good) {
+        make_id(req);
+        return;
+    }
+    memcpy(req->id, given.data, given.len);
+    req->id_len = (uint8_t)given.len;
+}
+
+static bool read_authority(struct request *req)
+{
+    struct str proto = message_value(&req->msg, FIELD_X_FORWARDED_PROTO);
+    req->is_https = req->client && req->client->is_tls;
+    if (req->is_peer_trusted && proto.data)
+        req->is_https = str_ieq(proto, STR("https"));
+    size_t size = req->msg.authority.len + 1;
+    char *out = arena_alloc(&req->arena, size);
+    if (!out)
+        return false;
+    size_t len = authority_normalise(req->msg.authority, req->is_https, out, size);
+    req->authority = str_n(out, len);
+    return true;
+}
+
+enum verdict stage_identify(struct request *req)
+{
+    struct tenant_claim claim;
+
+    req->is_peer_trusted = req->client && req->client->is_trusted;
+    take_id(req);
+    if (req->err) /* its head was refused: it is only here to be told and recorded */
+        return request_fail(req, req->err);
+    if (!read_authority(req))
+        return request_fail(req, ERR_NO_MEMORY);
+
+    int err = tenant_claim_read(&req->world->config->tenants, &req->msg, req->is_peer_trusted, &claim);
+    if (err)
+        return request_fail(req, err);
+    req->tenant = lane_tenant_take(req->lane, req->here, str_n(claim.name, claim.name_len), &err);
+    if (!req->tenant)
+        return request_fail(req, err);
+    req->path = str_from(req->msg.path, claim.prefix_bytes);
+    req->target_out = claim.is_prefix_stripped ? str_from(req->msg.target, claim.prefix_bytes) : req->msg.target;
+    return NEXT;
+}

@@ -1,0 +1,42 @@
+#include "help.h"
+
+#include "base/check.h"
+
+Test(summary, reads_back_as_the_same_config)
+{
+    char *yaml = must_load(SOURCE_DIR "/conf/weir.yaml");
+    const char *const rows[] = {
+        yaml,
+        APP,
+        APP "tenants: {named: {a: {rate: 1/m, burst: 3}}}\nadmin: {address: 0.0.0.0:1, token: \"a b\"}\n",
+        APP "versions: {known: {v1: {canary: {upstream: app, percent: 0.1}}}}\n",
+        APP
+        "routes: [{cache: {cookies: []}}]\ntrusted_peers: [\"::/0\", 0.0.0.0/0, \"::ffff:1.2.3.4/128\"]\n",
+        "upstreams: {app: {primary: [\"unix:/a b\"], tls: {}, plugins: [{name: x, k: {a: [1, \"2\", "
+        "~]}}]}}\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct config *first = must_read(rows[i]);
+        char *once = config_summary(first);
+        struct config *second = must_read(once);
+        char *twice = config_summary(second);
+        cr_expect_str_eq(once, twice, "row %zu", i);
+        free(once);
+        free(twice);
+        config_unref(first);
+        config_unref(second);
+    }
+    free(yaml);
+}
+
+Test(summary, hides_the_token_and_says_what_was_understood)
+{
+    struct config *config = must_read(APP "admin: {address: 0.0.0.0:1, token: sesame}\nworkers: 3\n");
+    char *text = config_summary(config);
+    cr_expect(strstr(text, "sesame") == NULL);
+    cr_expect(strstr(text, "1 upstream with 1 server, 0 versions") != NULL, "%s", text);
+    cr_expect(strstr(text, "\nworkers: 3\n") != NULL, "%s", text);
+    cr_expect(strstr(text, "first_byte: 30s") != NULL, "%s", text);
+    free(text);
+    config_unref(config);
+}

@@ -15,6 +15,10 @@
 
 #ifdef ARENA_POISONS
 #include <sanitizer/asan_interface.h>
+/* gcc takes poisoning fresh memory for reading it: the parameter is a pointer to const. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #define POISON(at, n)   __asan_poison_memory_region(at, n)
 #define UNPOISON(at, n) __asan_unpoison_memory_region(at, n)
 #else

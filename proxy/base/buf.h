@@ -27,7 +27,7 @@ static inline size_t buf_len(const struct buf *buf)
 
 static inline struct str buf_str(const struct buf *buf)
 {
-    return str_n(buf->data + buf->start, buf->end - buf->start);
+    return str_n(buf->data ? buf->data + buf->start : NULL, buf->end - buf->start);
 }
 
 /* Frees; the buffer is empty and usable again. NULL is fine. */

@@ -63,11 +63,14 @@ static inline void list_take_all(struct list *to, struct list *from)
 
 #define LIST_ENTRY(link, type, member) CONTAINER_OF(link, type, member)
 
-#define list_for_each(at, list) for (struct list *at = (list)->next; at != (list); at = at->next)
+/* clang-format would take these two for uses of themselves. */
+/* clang-format off */
+#define list_for_each(at, head) for (struct list *at = (head)->next; at != (head); at = at->next)
 
 /* The current member may be removed or freed in the body. */
-#define list_for_each_safe(at, list)                                                                         \
-    for (struct list *at = (list)->next, *at##_next = at->next; at != (list);                                \
+#define list_for_each_safe(at, head)                                                                         \
+    for (struct list *at = (head)->next, *at##_next = at->next; at != (head);                                \
          at = at##_next, at##_next = at->next)
+/* clang-format on */
 
 #endif

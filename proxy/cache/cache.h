@@ -24,6 +24,7 @@
 #include "http/message.h"
 
 #define VARIANTS_MAX 32
+#define VARY_KEY_MAX 2048 /* room for vary_key(); a longer one is not stored and never found */
 
 struct cache;
 
@@ -38,6 +39,9 @@ void cache_free(struct cache *cache); /* no flights left, no readers of growing 
 /* A reload. Shrinking evicts at once. */
 void cache_set(struct cache *cache, const struct cache_options *options);
 uint64_t cache_object_max(const struct cache *cache);
+/* The budget is spent on what cannot be evicted (it grows or is being read): a fetch that stores should go on as
+ * a window, as if it were over object_max. */
+bool cache_is_full(const struct cache *cache);
 
 /* --- looking --- */
 
@@ -57,6 +61,7 @@ void cache_find(struct cache *cache, const struct key *key, const struct message
 struct flight_waiter {
     struct list link;
     struct flight *flight;
+    struct shard *shard; /* whose lock guards this */
     uint8_t state;
     enum flight_news {
         FLIGHT_LANDED,    /* look again: something was stored */
@@ -91,8 +96,8 @@ void flight_scatter(struct flight *flight, int64_t now_ms, int64_t remember_ms);
 void flight_fail(struct flight *flight, int err);
 /* The leader leaves: a waiter is promoted. Without one the flight ends. */
 void flight_abandon(struct flight *flight);
-/* Stops waiting. True: on_news will not be called. False: it was or is being called; if its news is FLIGHT_YOURS,
- * abandon the flight then. */
+/* Stops waiting. True: on_news will not be called (also when it never waited). False: it was, is being or is about to be called,
+ * exactly once: the waiter must stay in memory until it was; if its news is FLIGHT_YOURS, abandon the flight then. */
 bool flight_quit(struct flight_waiter *waiter);
 /* How many wait now; any thread. */
 unsigned flight_waiting(const struct flight *flight);

@@ -22,6 +22,10 @@ struct cache;
 /* What is known about a reply besides its body. On reading, the views live as long as the object. */
 struct object_meta {
     int status;
+    bool must_revalidate;
+    bool always_revalidate;
+    bool allows_authorization;
+    bool is_by_ttl; /* a route's ttl gave it its freshness */
     struct str head;       /* "HTTP/1.1 200 OK\r\n" and its stored field lines, each with CRLF; no final empty line, no framing, none
                               of what is made anew on each use (Age, Via, Cache-Status, Connection, X-Request-Id) */
     struct str etag;          /* data NULL: none */
@@ -32,11 +36,7 @@ struct object_meta {
     int64_t fetched_wall_ms;  /* when its request was sent: what it may know about writes */
     int64_t lifetime_ms;
     int64_t initial_age_ms;
-    int64_t length;           /* declared body length; -1: not known until sealed */
-    bool must_revalidate;
-    bool always_revalidate;
-    bool allows_authorization;
-    bool is_by_ttl;           /* a route's ttl gave it its freshness */
+    int64_t length;           /* declared body length; -1: not declared (then object_size() knows it, once sealed) */
     struct str domain;        /* for read-your-writes: which database, "" if not known */
     struct str position;      /* how far the server was that gave it, "" if not known */
 };
@@ -59,16 +59,21 @@ bool object_append(struct object *object, struct str bytes);
 void object_seal(struct object *object);
 /* The body will never be complete: readers see that, and cut their client's connection. */
 void object_break(struct object *object, int err);
-/* From now on a window: pieces nobody reads any more are freed. The caller has taken it out of the index. */
+int object_err(const struct object *object); /* what object_break() was given, else 0 */
+/* From now on a window: pieces nobody reads any more are freed. The caller has taken it out of the index. Nothing happens
+ * to a sealed one. */
 void object_become_window(struct object *object);
 /* Bytes that are held in memory now (a window's: between its slowest reader and its end). */
 uint64_t object_held_bytes(const struct object *object);
 /* Bytes appended so far. */
 uint64_t object_size(const struct object *object);
-/* Readers now (object_open less object_close). */
+/* Readers now (object_open less object_close) of a growing object, a window or a broken one. A sealed object does
+ * not count them: 0. */
 unsigned object_readers(const struct object *object);
-/* Tells, once, on any thread, that held bytes fell to at most that or the last reader left: it must only post. */
-void object_on_held(struct object *object, uint64_t held_bytes, void (*fn)(void *arg), void *arg);
+/* Tells, once, on any thread (this one too, before the call returns), that held bytes are at most that or that no reader is
+ * there: it must only post. Memory goes in whole pieces, so less than one (64 KiB) counts as one. A new call replaces
+ * the one before; fn NULL takes it back, and returns false if it was called or is being called. */
+bool object_on_held(struct object *object, uint64_t held_bytes, void (*fn)(void *arg), void *arg);
 
 enum object_state { OBJECT_GROWING, OBJECT_SEALED, OBJECT_BROKEN };
 enum object_state object_state(const struct object *object);
@@ -85,14 +90,18 @@ struct object_reader {
     uint32_t used; /* of that piece */
     uint64_t at;   /* bytes read so far */
     struct list link;
-    bool is_waiting;
+    uint32_t round;     /* of waking, when it began to wait */
+    bool is_waiting;    /* object_wait() said true; its owner's alone */
+    bool holds_pieces;  /* it came while the object grew */
     /* Called once after object_wait() said true, on any thread, no lock held: it must only post. */
     void (*on_more)(struct object_reader *reader);
 };
 
 /* From the first byte. Takes its own reference. False if the front is gone already (a window). */
 bool object_open(struct object *object, struct object_reader *reader);
-void object_close(struct object_reader *reader); /* fine when not open; no on_more begins after it (one may be running: see object_wait_cancel) */
+/* Fine when not open. A wait is cancelled; whoever may have one outstanding calls object_wait_cancel() first, to know whether
+ * the reader must stay in memory for an on_more that is on its way (it then finds reader->object NULL). */
+void object_close(struct object_reader *reader);
 
 enum object_more {
     OBJECT_BYTES, /* *out_count iovecs are filled */
@@ -105,9 +114,10 @@ enum object_more {
 enum object_more object_peek(struct object_reader *reader, struct iovec *iov, int iov_max, int *out_count);
 /* Moves on by n bytes (of what peek showed). */
 void object_skip(struct object_reader *reader, uint64_t n);
-/* Asks for on_more when there is more, or the end. False: there is already: peek again. */
+/* Asks for on_more when there is more, or the end. False: there is already: peek again. Not again before that on_more came. */
 bool object_wait(struct object_reader *reader);
-/* True: on_more will not be called. False: it was or is being called. */
+/* True: on_more will not be called. False: it was, is being or is about to be called, exactly once per object_wait() that said
+ * true: if its post has not come yet, the reader must stay in memory until it does. (False, too, without a wait.) */
 bool object_wait_cancel(struct object_reader *reader);
 
 #endif

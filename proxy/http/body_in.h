@@ -23,15 +23,17 @@ struct body_in {
     enum framing framing;
     uint8_t state;
     uint8_t digits;
-    uint64_t left;      /* of the length, or of this chunk */
-    uint64_t total;     /* body bytes seen */
+    uint64_t left;  /* of the length, or of this chunk */
+    uint64_t total; /* body bytes seen */
     uint32_t extension_bytes;
     uint32_t trailer_limit;
     struct buf trailer; /* the trailer section as received */
 };
 
-/* content_length counts for FRAMING_LENGTH only. trailer_limit in bytes. */
-void body_in_init(struct body_in *body, enum framing framing, uint64_t content_length, uint32_t trailer_limit);
+/* content_length counts for FRAMING_LENGTH only. trailer_limit: bytes of the trailer section
+ * without its final empty line. */
+void body_in_init(struct body_in *body, enum framing framing, uint64_t content_length,
+                  uint32_t trailer_limit);
 void body_in_fini(struct body_in *body); /* NULL is fine */
 
 /* Takes what it can from the front of *in (moving it) until it has one piece to show. Call it again

@@ -17,8 +17,8 @@
 struct cache_control {
     bool has_any;
     bool is_no_store;
-    bool is_no_cache;          /* without field names */
-    bool is_private;           /* without field names */
+    bool is_no_cache; /* without field names */
+    bool is_private;  /* without field names */
     bool is_public;
     bool is_must_revalidate;
     bool is_proxy_revalidate;
@@ -28,7 +28,7 @@ struct cache_control {
     int64_t max_age_s;
     int64_t s_maxage_s;
     int64_t min_fresh_s;
-    int64_t max_stale_s;       /* INT64_MAX: any */
+    int64_t max_stale_s; /* INT64_MAX: any */
     int64_t stale_while_revalidate_s;
     int64_t stale_if_error_s;
     struct str no_cache_fields; /* data NULL: none */
@@ -43,7 +43,8 @@ struct cache_request {
     bool is_no_cache; /* no-cache, or Pragma: no-cache when there is no Cache-Control (5.4) */
     bool has_authorization;
     bool has_range;
-    bool has_conditions; /* If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since */
+    bool has_conditions;        /* If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since */
+    bool has_origin_conditions; /* If-Match or If-Unmodified-Since: for the app alone (RFC 9111 4.3.2) */
 };
 
 void cache_request_read(const struct message *request, struct cache_request *out);
@@ -51,32 +52,35 @@ void cache_request_read(const struct message *request, struct cache_request *out
 struct cache_policy { /* what the route adds */
     int64_t ttl_ms;   /* stores replies that have no freshness of their own; -1: none */
     bool is_set_cookie_stored;
+    bool is_authorized_stored; /* the key holds what makes it safe: credentials apart, or a verified tenant */
 };
 
 enum store_verdict {
     STORE_YES,
     STORE_NO,         /* this reply may not be stored: the key is remembered as uncacheable */
     STORE_NO_PRIVATE, /* private or Set-Cookie: the same, told apart for Cache-Status */
+    STORE_NO_REQUEST, /* this request's doing (no-store, Authorization, a body): says nothing about the key */
 };
 
-/* How a stored reply ages. */
+/* How a stored reply ages. Without a verdict of STORE_YES only verdict and why are of use. */
 struct freshness {
     enum store_verdict verdict;
-    const char *why;             /* for explain and Cache-Status detail; static */
-    bool is_by_ttl;              /* no freshness of its own: the route's ttl gave it */
-    bool must_revalidate;        /* no-cache, must-revalidate, proxy-revalidate, s-maxage: never used stale */
-    bool always_revalidate;      /* no-cache: not even used fresh without asking */
-    bool allows_authorization;   /* RFC 9111 3.5: public, s-maxage or must-revalidate */
-    int64_t lifetime_ms;         /* RFC 9111 4.2.1 */
-    int64_t initial_age_ms;      /* corrected_initial_age, RFC 9111 4.2.3 */
+    const char *why;        /* for explain and Cache-Status detail; static */
+    bool is_by_ttl;         /* no freshness of its own: the route's ttl gave it, counted from its arrival */
+    bool must_revalidate;   /* no-cache, must-revalidate, proxy-revalidate, s-maxage: never used stale */
+    bool always_revalidate; /* no-cache: not even used fresh without asking */
+    bool allows_authorization;         /* RFC 9111 3.5: public, s-maxage or must-revalidate */
+    int64_t lifetime_ms;               /* RFC 9111 4.2.1 */
+    int64_t initial_age_ms;            /* corrected_initial_age, RFC 9111 4.2.3 */
     int64_t stale_while_revalidate_ms; /* -1: not said */
     int64_t stale_if_error_ms;         /* -1: not said */
 };
 
-/* May the reply to that request be stored, and how does it age? request_wall_ms and reply_wall_ms are when the
- * request was sent and its reply head arrived. */
-void freshness_of(const struct message *request, const struct message *reply, const struct cache_policy *policy,
-                  int64_t request_wall_ms, int64_t reply_wall_ms, struct freshness *out);
+/* May the reply to that request be stored, and how does it age? request_wall_ms and reply_wall_ms are when
+ * the request was sent and its reply head arrived. */
+void freshness_of(const struct message *request, const struct message *reply,
+                  const struct cache_policy *policy, int64_t request_wall_ms, int64_t reply_wall_ms,
+                  struct freshness *out);
 
 /* RFC 9111 4.2.3: current_age. stored_wall_ms is reply_wall_ms of then. */
 int64_t age_ms_at(const struct freshness *freshness, int64_t stored_wall_ms, int64_t now_wall_ms);
@@ -84,11 +88,12 @@ int64_t age_ms_at(const struct freshness *freshness, int64_t stored_wall_ms, int
 enum use_verdict {
     USE_FRESH,      /* answer with it */
     USE_REVALIDATE, /* ask the app with its validators */
-    USE_NOT,        /* the request forbids stored answers: fetch anew */
+    USE_NOT,        /* no-store, or conditions only the app may judge: fetch anew, pass by the cache */
 };
 
 /* May a stored reply of that age answer that request without asking (RFC 9111 4, 4.2, 5.2.1)? */
-enum use_verdict use_of(const struct cache_request *request, const struct freshness *freshness, int64_t age_ms);
+enum use_verdict use_of(const struct cache_request *request, const struct freshness *freshness,
+                        int64_t age_ms);
 
 /* Vary (RFC 9111 4.1): writes a canonical key of the request's selecting fields (lower-cased sorted
  * names, values with list spacing normalised, order kept) into out; returns its length, 0 for no Vary, or
@@ -123,9 +128,17 @@ struct range { /* RFC 9110 14.1.2, resolved against a length; inclusive */
     uint64_t last;
 };
 
-enum range_verdict { RANGE_WHOLE, RANGE_PARTS, RANGE_UNSATISFIABLE };
+enum range_verdict {
+    RANGE_WHOLE,
+    RANGE_PARTS,
+    RANGE_UNSATISFIABLE
+};
 
-/* Range and If-Range against a stored 200. Several or overlapping ranges beyond out_max, malformed or
+/* RFC 9110 8.8.2.2: may that Last-Modified be trusted to the byte, given the Date it came with? */
+bool last_modified_is_strong(struct str last_modified, struct str date, int64_t now_s);
+
+/* Range and If-Range against a stored 200. last_modified: empty unless it is strong, since If-Range may
+ * rely on no other. Several or overlapping ranges beyond out_max, malformed or
  * unknown units: RANGE_WHOLE. */
 enum range_verdict ranges_of(const struct message *request, struct str etag, struct str last_modified,
                              uint64_t length, struct range *out, unsigned out_max, unsigned *out_count);

@@ -32,7 +32,7 @@ enum method {
     METHOD_CONNECT,
 };
 
-enum method method_of(struct str name); /* case sensitive, RFC 9110 9.1 */
+enum method method_of(struct str name);        /* case sensitive, RFC 9110 9.1 */
 bool method_is_safe(enum method method);       /* RFC 9110 9.2.1 */
 bool method_is_idempotent(enum method method); /* RFC 9110 9.2.2 */
 
@@ -60,17 +60,21 @@ struct message {
     /* both */
     int minor; /* HTTP/1.minor: 0 or 1 */
     enum framing framing;
-    uint64_t content_length;   /* FRAMING_LENGTH; for HEAD and 304: what was declared, see has_length */
-    bool has_length;           /* a Content-Length field was there */
-    bool is_keep_alive;        /* by version and Connection */
-    bool has_expect_continue;  /* requests: Expect: 100-continue in HTTP/1.1 */
-    bool has_upgrade;          /* Connection: upgrade together with an Upgrade field */
-    bool is_websocket;         /* has_upgrade, and it names websocket (alone) */
+    uint64_t content_length;  /* FRAMING_LENGTH; for HEAD and 304: what was declared, see has_length */
+    bool has_length;          /* a Content-Length field was there */
+    bool has_unknown_coding;  /* replies: a transfer coding we cannot undo; never stored */
+    bool is_keep_alive;       /* by version, Connection and framing */
+    bool has_expect_continue; /* requests with a body: Expect: 100-continue in HTTP/1.1 */
+    bool has_upgrade;         /* Connection: upgrade together with an Upgrade field */
+    bool is_websocket;        /* has_upgrade, and it names websocket (alone); requests: a GET without body */
     unsigned field_count;
-    uint8_t first[FIELD_COUNT]; /* 1 + index of the first field with that id, 0 if there is none */
-    uint8_t next[FIELDS_MAX];   /* 1 + index of the next field with the same id (known ids only) */
+    uint8_t first[FIELD_COUNT];      /* 1 + index of the first field with that id, 0 if there is none */
+    uint8_t next[FIELDS_MAX];        /* 1 + index of the next field with the same id (known ids only) */
     struct field fields[FIELDS_MAX]; /* in the order they came; those past field_count are undefined */
 };
+
+/* http-parser's, for `weir --version`. Static storage. */
+const char *parser_library_version(void);
 
 struct head_limits {
     size_t head_bytes; /* all of it, with the final empty line */

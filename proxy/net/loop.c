@@ -302,3 +302,8 @@ void loop_run(struct loop *loop)
     finish_turn(loop);
     atomic_store_explicit(&loop->is_stopping, false, memory_order_relaxed);
 }
+
+const char *loop_library_version(void)
+{
+    return event_get_version();
+}

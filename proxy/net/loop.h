@@ -37,6 +37,9 @@ int64_t loop_tick_ns(struct loop *loop);
 /* Wall clock in milliseconds, derived once per turn. */
 int64_t loop_wall_ms(struct loop *loop);
 
+/* libevent's, for `weir --version`. */
+const char *loop_library_version(void);
+
 /* --- timers: embedded in their owner --- */
 
 struct timer {

@@ -7,10 +7,12 @@
  *
  * histogram.h: log-linear, 64 steps an octave (at most 1/128 relative error when the middle of a step
  * stands for it), from 1 us to 1 h; what is outside counts in the first or last step. An octave's page comes
- * from a preallocated pool when it is first needed, so that a series that never saw a stage costs a few pointers. */
+ * from a preallocated pool when it is first needed, so that a series that never saw a stage costs a few
+ * pointers. */
 #ifndef OBSERVE_HISTOGRAM_H
 #define OBSERVE_HISTOGRAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HISTOGRAM_OCTAVES 32
@@ -26,14 +28,17 @@ struct histogram {
     uint64_t max_ns;
 };
 
-struct page_pool; /* one per worker, bounded; when it is empty, counts go to a shared overflow page, and that is counted */
+struct page_pool; /* one per worker, bounded */
 
 struct page_pool *page_pool_new(unsigned pages_max);
 void page_pool_free(struct page_pool *pool);
+/* Values that found no page since the start; any thread. */
+uint64_t page_pool_overflowed(const struct page_pool *pool);
 
 void histogram_init(struct histogram *histogram);
-/* One writer; about 3 ns. Negative values count as 0. */
-void histogram_add(struct histogram *histogram, struct page_pool *pool, int64_t value_ns);
+/* One writer; about 3 ns. Negative values count as 0. False when the pool had no page left for a new octave:
+ * then the value is not in this histogram. */
+bool histogram_add(struct histogram *histogram, struct page_pool *pool, int64_t value_ns);
 
 /* A merged copy, for reading. */
 struct histogram_sum {

@@ -13,9 +13,14 @@ struct prom_label {
     struct str value; /* escaped on writing */
 };
 
-enum prom_kind { PROM_COUNTER, PROM_GAUGE, PROM_HISTOGRAM };
+enum prom_kind {
+    PROM_COUNTER,
+    PROM_GAUGE,
+    PROM_HISTOGRAM
+};
 
 bool prom_head(struct buf *out, const char *name, enum prom_kind kind, const char *help);
-bool prom_value(struct buf *out, const char *name, const struct prom_label *labels, unsigned count, double value);
+bool prom_value(struct buf *out, const char *name, const struct prom_label *labels, unsigned count,
+                double value);
 
 #endif

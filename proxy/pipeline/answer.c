@@ -228,6 +228,18 @@ static void put_age(const struct request *req, struct writer *w, const struct ob
     writer_field_u64(w, STR("Age"), (uint64_t)(age_ms / 1000));
 }
 
+/* A line's value in a stored head; name in lower case with its colon. data NULL: it has none. */
+static struct str stored_field(const struct object_meta *meta, struct str name)
+{
+    struct str rest = meta->head;
+    struct str line;
+    while (str_split(&rest, '\n', &line)) {
+        if (str_has_iprefix(line, name))
+            return str_trim(str_n(line.data + name.len, line.len - name.len - 1));
+    }
+    return (struct str){ NULL, 0 };
+}
+
 /* 304 and 412: the head without what describes a body. */
 static void answer_without_body(struct request *req, const struct object_meta *meta, int status)
 {
@@ -267,7 +279,12 @@ static bool answer_range(struct request *req, const struct object_meta *meta)
     if (!req->asks.has_range || meta->status != 200 || object_state(object) != OBJECT_SEALED)
         return false;
     uint64_t length = object_size(object);
-    enum range_verdict verdict = ranges_of(&req->msg, meta->etag, meta->last_modified, length, &range, 1, &count);
+    /* A date that is no strong validator can't hold an If-Range (RFC 9110 13.1.5). */
+    struct str date = stored_field(meta, STR("date:"));
+    struct str modified = meta->last_modified;
+    if (!last_modified_is_strong(modified, date, loop_wall_ms(req->lane->loop) / 1000))
+        modified = (struct str){ NULL, 0 };
+    enum range_verdict verdict = ranges_of(&req->msg, meta->etag, modified, length, &range, 1, &count);
     if (verdict == RANGE_WHOLE || (verdict == RANGE_PARTS && count != 1))
         return false;
 

@@ -26,7 +26,7 @@ static bool is_tenant_header(const struct request *req, const struct field *fiel
     const struct config_tenants *tenants = &req->world->config->tenants;
     for (unsigned i = 0; i < tenants->from_count; i++) {
         const struct config_source *source = &tenants->from[i];
-        if (source->kind == SOURCE_HEADER && source->is_trusted_only && str_ieq(source->name, field->name))
+        if (source->kind == SOURCE_HEADER && source->is_trusted_only && field_name_reads_as(field->name, source->name))
             return true;
     }
     return false;

@@ -14,9 +14,9 @@ struct bucket {
 
 struct bucket_answer {
     bool is_taken;
-    int64_t left;       /* whole tokens left after this */
-    int64_t wait_ns;    /* not taken: until one token is there; else 0 */
-    int64_t full_ns;    /* until the bucket would be full again */
+    int64_t left;    /* whole tokens left after this */
+    int64_t wait_ns; /* not taken: until one token is there; else 0 */
+    int64_t full_ns; /* until the bucket would be full again */
 };
 
 void bucket_init(struct bucket *bucket, int64_t now_ns);

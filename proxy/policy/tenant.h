@@ -24,15 +24,17 @@
 struct tenant_claim {
     char name[TENANT_NAME_MAX + 1]; /* lower case, NUL-terminated */
     uint8_t name_len;
-    uint16_t prefix_bytes;  /* of the path, taken by a path source: "/t/acme" of "/t/acme/items" */
+    /* Of the path, taken by a path source: "/t/acme" of "/t/acme/items", and of "/t/acme": what is left may
+     * be empty and then means "/". */
+    uint16_t prefix_bytes;
     bool is_prefix_stripped; /* the app must not see it */
 };
 
 /* Asks the sources in order. 0; ERR_NO_TENANT (none named one and unknown is refused), or ERR_BAD_TENANT (a
  * header names something that is no tenant name). Without `tenants` in the config: "default". A host or path
  * that does not fit its pattern, or whose label is no tenant name, passes to the next source. */
-int tenant_claim_read(const struct config_tenants *config, const struct message *request, bool is_peer_trusted,
-                      struct tenant_claim *out);
+int tenant_claim_read(const struct config_tenants *config, const struct message *request,
+                      bool is_peer_trusted, struct tenant_claim *out);
 
 /* True for [a-z0-9_-]{1,63} in any case. */
 bool tenant_name_is_valid(struct str name);
@@ -41,7 +43,7 @@ bool tenant_name_is_valid(struct str name);
 struct tenant {
     char name[TENANT_NAME_MAX + 1];
     uint8_t name_len;
-    bool is_listed;              /* under `named` in the config that made it */
+    bool is_listed; /* under `named` in the config that made it */
     _Atomic int references;
     uint64_t hash;               /* of the name, keyed */
     struct bucket bucket;        /* its rate */

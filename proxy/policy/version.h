@@ -17,8 +17,10 @@ void versions_free(struct versions *versions); /* NULL is fine */
 
 struct version_choice {
     const struct config_version *version; /* NULL only without `versions` in the config */
-    unsigned index;          /* row in the config; 0 without `versions` */
-    uint16_t prefix_bytes;   /* of the path that was given, taken by a path source: "/v1" of "/v1/items" */
+    unsigned index;                       /* row in the config; 0 without `versions` */
+    /* Of the path that was given, taken by a path source: "/v1" of "/v1/items", and of "/v1": what is left
+     * may be empty and then means "/". */
+    uint16_t prefix_bytes;
     bool is_prefix_stripped;
 };
 
@@ -33,6 +35,7 @@ bool version_is_gone(const struct config_version *version, int64_t now_s);
 
 /* Sticky by tenant: the same tenants for as long as the percentage does not shrink, in every weir (an
  * unkeyed hash of version and tenant). tenants always in it are named in the list. */
-bool version_is_canary(const struct config_version *version, const struct config_canary *canary, struct str tenant);
+bool version_is_canary(const struct config_version *version, const struct config_canary *canary,
+                       struct str tenant);
 
 #endif

@@ -6,8 +6,10 @@
  * exchanges belong to one worker and its thread.
  *
  * Judgement: a server is up until health checks or traffic say otherwise. Active checks count rise and
- * fall; without them `fall` failures in a row by traffic take a server out for a while, longer each time, but never
- * the last one of its role. */
+ * fall. With them or without, `fall` failures in a row by traffic take a server out for a while, longer each
+ * time, but never the last one of its role.
+ *
+ * Limits: SERVERS_MAX servers an upstream (sets of servers are 64 bits). */
 #ifndef UPSTREAM_UPSTREAM_H
 #define UPSTREAM_UPSTREAM_H
 
@@ -20,17 +22,26 @@
 #include "net/dial.h"
 #include "net/tls.h"
 
-enum server_role { ROLE_PRIMARY, ROLE_REPLICA };
+enum server_role {
+    ROLE_PRIMARY,
+    ROLE_REPLICA
+};
+#define SERVERS_MAX   64
 #define ROLES_PRIMARY (1u << ROLE_PRIMARY)
 #define ROLES_REPLICA (1u << ROLE_REPLICA)
 
-enum server_admin { SERVER_ADMIN_UP, SERVER_ADMIN_DRAIN, SERVER_ADMIN_DOWN };
+enum server_admin {
+    SERVER_ADMIN_UP,
+    SERVER_ADMIN_DRAIN,
+    SERVER_ADMIN_DOWN
+};
 
 /* One server. Shared; found by address and adopted on reload, so that health and counters live on. */
 struct server {
     struct addr addr;
     struct endpoint *endpoint;
     enum server_role role;
+    uint64_t point; /* of the address, for balance: hash */
     _Atomic int references;
     _Atomic int admin;            /* enum server_admin */
     _Atomic bool is_healthy;      /* by active checks */
@@ -38,27 +49,29 @@ struct server {
     _Atomic int failures;         /* in a row, by traffic */
     _Atomic int ejections;        /* in a row, for growing breaks */
     _Atomic int64_t inflight;
-    _Atomic int64_t mean_ns;      /* decaying mean of time to the reply's head */
-    _Atomic int64_t mean_at_ns;   /* when it was updated */
+    _Atomic int64_t mean_ns;    /* decaying mean of time to the reply's head */
+    _Atomic int64_t mean_at_ns; /* when it was updated */
     _Atomic uint64_t requests;
     _Atomic uint64_t errors;
-    _Atomic int64_t lag_ns;       /* by whoever knows (plugins); -1: not known */
+    _Atomic int64_t lag_ns; /* by whoever knows (plugins); -1: not known */
 };
 
 struct upstream {
     struct str name;
     const struct config_upstream *config; /* lives as long as the config it came from */
-    struct server **servers; /* primaries first, in the config's order */
+    struct server **servers;              /* primaries first, in the config's order */
     unsigned server_count;
     unsigned primary_count;
-    struct tls_client *tls; /* NULL: plain */
-    _Atomic unsigned turn;  /* round robin */
-    _Atomic int64_t retry_credit; /* in thousandths of a request */
+    struct tls_client *tls;       /* NULL: plain */
+    char *tls_name;               /* NULL: the host of each address */
+    _Atomic unsigned turn;        /* round robin */
+    _Atomic int64_t retry_credit; /* in thousandths of a retry */
     _Atomic int64_t retry_at_ns;
 };
 
-/* old: the one of the same name in the world before, or NULL: servers with the same address and role are adopted.
- * NULL and a sentence in error (at least 256 bytes) on failure. config must outlive it. */
+/* old: the one of the same name in the world before, or NULL: servers with the same address, role and TLS
+ * settings are adopted, and the retry budget. NULL and a sentence in error (at least 256 bytes) on failure.
+ * config must outlive it. */
 struct upstream *upstream_new(const struct config_upstream *config, const struct upstream *old, char *error,
                               size_t error_size);
 void upstream_free(struct upstream *upstream); /* NULL is fine */
@@ -66,23 +79,28 @@ void upstream_free(struct upstream *upstream); /* NULL is fine */
 /* May this server get requests now? */
 bool server_is_usable(const struct server *server, int64_t now_ns);
 
-/* Picks among usable servers of the roles (bits) by the upstream's balance. avoid: bits by index, servers tried already (used
- * again only if there is no other). random: any number, for power of two choices; hash: for balance: hash (bounded load).
- * NULL if none is usable; the last one of a role is usable whatever traffic said. */
-struct server *upstream_pick(struct upstream *upstream, unsigned roles, uint64_t avoid, uint64_t random, uint64_t hash,
-                             int64_t now_ns);
+/* Picks among usable servers of the roles (bits) by the upstream's balance. avoid: bits by index, servers
+ * tried already (used again only if there is no other). random: any number, for power of two choices; hash:
+ * for balance: hash (bounded load). NULL if none is usable; the last one of a role is usable whatever traffic
+ * said. */
+struct server *upstream_pick(struct upstream *upstream, unsigned roles, uint64_t avoid, uint64_t random,
+                             uint64_t hash, int64_t now_ns);
 unsigned upstream_index(const struct upstream *upstream, const struct server *server);
 
-/* A request goes there / is over. took_ns: to the reply's head, -1 if there was none. is_failure: what counts against the
- * server (connect and TLS failures, time-outs, broken replies; not 5xx). */
+/* A request goes there / is over. took_ns: to the reply's head, -1 if there was none. is_failure: what counts
+ * against the server (connect and TLS failures, time-outs, broken replies; not 5xx). */
 void server_began(struct server *server);
-void server_ended(struct upstream *upstream, struct server *server, int64_t took_ns, bool is_failure, int64_t now_ns);
+void server_ended(struct upstream *upstream, struct server *server, int64_t took_ns, bool is_failure,
+                  int64_t now_ns);
 
-/* The retry budget: a share of requests plus 10 a second, kept for 10 s (Finagle's). Each first attempt earns, each retry spends. */
+/* The retry budget: a share of requests plus 10 a second, kept for 10 s (Finagle's). Each first attempt
+ * earns, each retry spends. */
 void upstream_earn_retry(struct upstream *upstream, int64_t now_ns);
 bool upstream_spend_retry(struct upstream *upstream, int64_t now_ns);
 
-/* Active checks of all servers of an upstream, on the loop's thread (the control thread's). */
+/* Active checks of all servers of an upstream, on the loop's thread (the control thread's). Without health in
+ * the config all servers are healthy from here on. On reload free the old one first: its servers may be the
+ * new one's. NULL when out of memory. */
 struct health;
 struct loop;
 struct health *health_new(struct loop *loop, struct upstream *upstream);

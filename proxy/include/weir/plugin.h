@@ -65,7 +65,7 @@ struct weir_host {
     int (*config_duration)(const struct weir_config *config, const char *name, int64_t *out_ms);
     int (*config_share)(const struct weir_config *config, const char *name, double *out);
     int (*config_size)(const struct weir_config *config, const char *name, int64_t *out_bytes);
-    /* A list of strings: its length, or -1. */
+    /* A list of strings: its length (0: absent, or empty), or -1. */
     int (*config_list)(const struct weir_config *config, const char *name);
     struct weir_str (*config_item)(const struct weir_config *config, const char *name, unsigned index);
     /* The upstream that this instance belongs to, for wake(); lives as long as the instance. */
@@ -91,6 +91,10 @@ struct weir_host {
 
     /* Somebody's position or a server's state changed: requests that wait in choose are asked again. Any thread. */
     void (*wake)(struct weir_upstream *upstream);
+
+    /* A secret that weir drew at its start, of its own for each label: the same for all instances of this process and kept over
+     * reloads, which an instance is not. Nobody else knows it; a restart draws another. */
+    void (*secret)(const char *label, unsigned char out[32]);
 };
 
 /* --- inspect: before the cache is asked --- */
@@ -120,9 +124,16 @@ struct weir_candidate {
     struct weir_str address; /* as in the config */
 };
 
+/* Candidates lie side by side in weir's size, which may be larger than the one this plugin was compiled with: candidates[i] would
+ * then point between two of them. */
+static inline const struct weir_candidate *weir_candidate_at(const struct weir_candidate *candidates, unsigned index)
+{
+    return (const struct weir_candidate *)(const void *)((const char *)candidates + (size_t)index * candidates->size);
+}
+
 enum weir_choice_kind {
     WEIR_PASS,   /* no opinion: any usable server */
-    WEIR_PICK,   /* candidates[index] */
+    WEIR_PICK,   /* the candidate at index */
     WEIR_ROLES,  /* weir balances among the usable of these roles */
     WEIR_REFUSE, /* 503 with that word; retry_after_s in Retry-After */
     WEIR_HOLD,   /* ask again on wake(), at the latest after hold_ms */
@@ -152,7 +163,7 @@ struct weir_answer {
     bool is_kept_body;  /* the request's body could be sent again */
     enum weir_role role;
     unsigned index;     /* of the candidate that answered */
-    int64_t sent_ms;    /* wall clock: when the request was sent */
+    int64_t sent_ms;    /* wall clock: when the request was sent; 0: no server was asked */
     /* The reply's first field of that name in any case. */
     struct weir_str (*field)(const struct weir_answer *answer, const char *name);
 };

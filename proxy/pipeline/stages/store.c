@@ -27,6 +27,8 @@ static struct cache_policy policy_of(const struct request *req)
     return (struct cache_policy){
         .ttl_ms = has_ttl ? req->way->config->cache.ttl_ms : NEVER,
         .is_set_cookie_stored = req->world->config->cache.is_set_cookie_stored,
+        .is_authorized_stored = req->way->config && req->way->config->has_cache &&
+                                req->way->config->cache.share == SHARE_CREDENTIAL,
     };
 }
 
@@ -85,6 +87,7 @@ static struct object *keep(struct fetch *fetch, const struct message *reply, boo
     if (!req->may_store || is_forbidden || reply->has_unknown_coding)
         return NULL;
     freshness_of(&req->msg, reply, &policy, fetch->sent_wall_ms, loop_wall_ms(fetch->lane->loop), &freshness);
+    fetch->is_askers_doing = freshness.verdict == STORE_NO_REQUEST;
     if (freshness.verdict != STORE_YES)
         return NULL;
     if (reply->framing == FRAMING_LENGTH && reply->content_length > cache_object_max(cache_of(fetch)))
@@ -214,6 +217,8 @@ static enum verdict relay(struct fetch *fetch, const struct message *reply)
     struct request *req = fetch->req;
     if (fetch->flight) {
         int64_t remember_ms = reply->status >= 500 ? REMEMBER_ERROR_MS : REMEMBER_MS;
+        if (fetch->is_askers_doing) /* it says nothing about the key */
+            remember_ms = 0;
         flight_scatter(fetch->flight, loop_wall_ms(fetch->lane->loop), remember_ms);
         fetch->flight = NULL;
     }

@@ -1,0 +1,35 @@
+/* A shard's table of objects by the hash of their primary key: for the files of this room only.
+ *
+ * Open addressing. One byte of each hash is apart from the pointers, so that a look-up touches no other
+ * object than the one it wants: at a million objects each would be a cache miss. Under the shard's lock. */
+#ifndef CACHE_INDEX_H
+#define CACHE_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache/key.h"
+
+struct object;
+
+struct index {
+    struct object **slots;
+    uint8_t *tags; /* 0: free; behind the slots, in one allocation */
+    uint32_t mask;
+    uint32_t count;
+};
+
+bool index_init(struct index *index); /* false when out of memory */
+void index_fini(struct index *index); /* objects are the caller's; NULL is fine */
+uint64_t index_bytes(const struct index *index);
+
+/* Several with the same primary key may be in it. False when out of memory. */
+bool index_add(struct index *index, struct object *object);
+void index_drop(struct index *index, const struct object *object);                    /* is in it */
+void index_swap(struct index *index, const struct object *old, struct object *fresh); /* of one primary key */
+
+/* All with that primary key: start with *at = INDEX_START; NULL at the end. Any change ends the walk. */
+#define INDEX_START UINT32_MAX
+struct object *index_next(const struct index *index, const struct key *key, uint32_t *at);
+
+#endif

@@ -1,0 +1,156 @@
+#include "cache/tenant.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/map.h"
+#include "cache/memory.h"
+
+static struct tenant *tenant_new(struct cache *cache, struct str name)
+{
+    struct tenant *tenant = aligned_alloc(64, (sizeof *tenant + name.len + 63) / 64 * 64);
+    if (!tenant)
+        return NULL;
+    *tenant = (struct tenant){ .cache = cache, .refs = 1 };
+    char *bytes = (char *)(tenant + 1);
+    if (name.len > 0)
+        memcpy(bytes, name.data, name.len);
+    tenant->name = str_n(bytes, name.len);
+    tenant->purge_slot = tenant_purge_slot(name);
+    if (!map_put(cache->tenants, tenant->name, tenant)) {
+        free(tenant);
+        return NULL;
+    }
+    count_up(&cache->used, malloc_usable_size(tenant) + MALLOC_OVERHEAD);
+    atomic_fetch_add(&cache->refs, 1);
+    return tenant;
+}
+
+uint32_t tenant_purge_slot(struct str name)
+{
+    return (uint32_t)(hash_bytes(name.data, name.len) % PURGE_SLOTS);
+}
+
+struct tenant *tenant_get(struct cache *cache, struct str name)
+{
+    pthread_mutex_lock(&cache->tenants_lock);
+    struct tenant *tenant = map_get(cache->tenants, name);
+    if (tenant)
+        atomic_fetch_add_explicit(&tenant->refs, 1, memory_order_relaxed);
+    else
+        tenant = tenant_new(cache, name);
+    pthread_mutex_unlock(&cache->tenants_lock);
+    return tenant;
+}
+
+struct tenant *tenant_unref(struct tenant *tenant)
+{
+    if (!tenant)
+        return NULL;
+    /* The last reference goes under the lock only, so that tenant_get() never revives a dead one. */
+    uint32_t refs = atomic_load_explicit(&tenant->refs, memory_order_relaxed);
+    while (refs > 1) {
+        if (atomic_compare_exchange_weak_explicit(&tenant->refs, &refs, refs - 1, memory_order_release,
+                                                  memory_order_relaxed))
+            return NULL;
+    }
+    struct cache *cache = tenant->cache;
+    pthread_mutex_lock(&cache->tenants_lock);
+    bool is_last = atomic_fetch_sub_explicit(&tenant->refs, 1, memory_order_acq_rel) == 1;
+    if (is_last)
+        map_remove(cache->tenants, tenant->name);
+    pthread_mutex_unlock(&cache->tenants_lock);
+    if (is_last) {
+        atomic_fetch_sub_explicit(&cache->used, malloc_usable_size(tenant) + MALLOC_OVERHEAD,
+                                  memory_order_relaxed);
+        free(tenant);
+        cache_unref(cache);
+    }
+    return NULL;
+}
+
+bool tenant_enter(struct tenant *tenant, uint32_t generation)
+{
+    uint64_t live = atomic_load_explicit(&tenant->live, memory_order_relaxed);
+    do {
+        if ((uint32_t)(live >> 32) != generation)
+            return false;
+    } while (!atomic_compare_exchange_weak(&tenant->live, &live, live + 1));
+    return true;
+}
+
+void tenant_leave(struct tenant *tenant, uint32_t generation)
+{
+    uint64_t live = atomic_load_explicit(&tenant->live, memory_order_relaxed);
+    do {
+        if ((uint32_t)(live >> 32) != generation)
+            return;
+    } while (!atomic_compare_exchange_weak(&tenant->live, &live, live - 1));
+}
+
+/* --- purging: under the lock of all tenants --- */
+
+static uint32_t begin_generation(struct tenant *tenant)
+{
+    uint64_t live = atomic_load_explicit(&tenant->live, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak(&tenant->live, &live, ((live >> 32) + 1) << 32)) {
+    }
+    return (uint32_t)live;
+}
+
+uint64_t tenant_purge(struct cache *cache, struct str name)
+{
+    pthread_mutex_lock(&cache->tenants_lock);
+    struct tenant *tenant = map_get(cache->tenants, name);
+    uint64_t count = tenant ? begin_generation(tenant) : 0;
+    pthread_mutex_unlock(&cache->tenants_lock);
+    return count;
+}
+
+static void purge_each(struct str name, void *value, void *arg)
+{
+    *(uint64_t *)arg += begin_generation(value);
+}
+
+uint64_t tenants_purge(struct cache *cache)
+{
+    uint64_t count = 0;
+    pthread_mutex_lock(&cache->tenants_lock);
+    map_each(cache->tenants, purge_each, &count);
+    pthread_mutex_unlock(&cache->tenants_lock);
+    return count;
+}
+
+static void count_each(struct str name, void *value, void *arg)
+{
+    const struct tenant *tenant = value;
+    *(uint64_t *)arg += (uint32_t)atomic_load_explicit(&tenant->live, memory_order_relaxed);
+}
+
+uint64_t tenants_live(struct cache *cache)
+{
+    uint64_t count = 0;
+    pthread_mutex_lock(&cache->tenants_lock);
+    map_each(cache->tenants, count_each, &count);
+    pthread_mutex_unlock(&cache->tenants_lock);
+    return count;
+}
+
+/* --- paying --- */
+
+void tenant_charge(struct tenant *tenant, uint64_t bytes)
+{
+    if (!tenant)
+        return;
+    count_up(&tenant->bytes, bytes);
+    count_up(&tenant->cache->used, bytes);
+}
+
+void tenant_discharge(struct tenant *tenant, uint64_t bytes)
+{
+    if (!tenant)
+        return;
+    atomic_fetch_sub_explicit(&tenant->bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&tenant->cache->used, bytes, memory_order_relaxed);
+}

@@ -1,0 +1,539 @@
+#include "control.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/listener.h"
+#include "worker.h"
+
+#define TENANTS_MAX       100000
+#define TENANT_LABELS_MAX 100
+#define SERIES_MAX        2048
+#define PATIENCE_MS       60000
+
+struct door_set { /* one listen address: a socket for each worker */
+    char text[128];
+    struct addr bound;
+    int *fds;
+    bool is_wanted;
+};
+
+struct control {
+    const struct control_options *options;
+    struct loop *loop;
+    struct city city;
+    struct world *world;
+    struct worker **workers;
+    struct lane **lanes;
+    struct tally **tallies;
+    unsigned worker_count;
+    struct access_log *log;
+    struct admin *admin;
+    struct addr admin_bound;
+    struct door_set doors[GATES_MAX];
+    unsigned door_count;
+    pthread_t signals;
+    struct post signal_post;
+    _Atomic int signal;
+    _Atomic unsigned to_drain;
+    struct post drained_post;
+    bool is_draining;
+};
+
+/* A reload that some workers have not heard of yet. */
+struct change {
+    struct control *control;
+    _Atomic unsigned left;
+    struct post post;
+};
+
+struct config *control_read(const struct control_options *options)
+{
+    struct config_mistakes mistakes;
+    const char *name = options->file ? options->file : "(command line)";
+    struct config *config = options->file ? config_read_file(options->file, &mistakes)
+                                          : config_read_text(str_of(options->text), name, &mistakes);
+    if (!config) {
+        char *text = config_mistakes_text(&mistakes, name);
+        fputs(text && text[0] ? text : "out of memory\n", stderr);
+        free(text);
+    }
+    config_mistakes_fini(&mistakes);
+    return config;
+}
+
+/* --- doors --- */
+
+static struct door_set *find_door(struct control *control, const char *text)
+{
+    for (unsigned i = 0; i < control->door_count; i++) {
+        if (strcmp(control->doors[i].text, text) == 0)
+            return &control->doors[i];
+    }
+    return NULL;
+}
+
+static void close_door(struct control *control, struct door_set *door)
+{
+    for (unsigned i = 0; i < control->worker_count; i++)
+        close(door->fds[i]);
+    if (door->bound.kind == ADDR_UNIX)
+        unlink(door->bound.host);
+    free(door->fds);
+    *door = control->doors[--control->door_count];
+}
+
+static void close_unwanted(struct control *control)
+{
+    for (unsigned i = control->door_count; i-- > 0;) {
+        if (!control->doors[i].is_wanted)
+            close_door(control, &control->doors[i]);
+    }
+}
+
+/* Makes sure that every address of the config has its sockets. 0, or an errno, with the address in *out_which. */
+static int open_doors(struct control *control, const struct config *config, const struct addr **out_which)
+{
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        const struct addr *addr = &config->listens[i].address;
+        *out_which = addr;
+        if (find_door(control, addr->text))
+            continue;
+        if (control->door_count == GATES_MAX)
+            return EMFILE;
+        struct door_set *door = &control->doors[control->door_count];
+        memset(door, 0, sizeof *door);
+        str_copy(str_of(addr->text), door->text, sizeof door->text);
+        door->fds = calloc(control->worker_count, sizeof *door->fds);
+        if (!door->fds)
+            return ENOMEM;
+        int err = listener_open(addr, control->worker_count, door->fds, &door->bound);
+        if (err) {
+            free(door->fds);
+            return err;
+        }
+        control->door_count++;
+    }
+    return 0;
+}
+
+static void mark_wanted(struct control *control, const struct config *config)
+{
+    for (unsigned i = 0; i < control->door_count; i++)
+        control->doors[i].is_wanted = false;
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        struct door_set *door = find_door(control, config->listens[i].address.text);
+        if (door)
+            door->is_wanted = true;
+    }
+}
+
+/* The sockets of one worker, in the order of the config's listen entries. */
+static void worker_fds(struct control *control, const struct config *config, unsigned worker, int *out)
+{
+    for (unsigned i = 0; i < config->listen_count; i++)
+        out[i] = find_door(control, config->listens[i].address.text)->fds[worker];
+}
+
+/* --- limits of the process --- */
+
+static void apply_limits(struct control *control, const struct config *config)
+{
+    struct rlimit limit;
+    int64_t files = 1024;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+        files = limit.rlim_cur == RLIM_INFINITY ? 1 << 20 : (int64_t)limit.rlim_cur;
+    }
+    /* What clients may not take is for servers, files and the admin address. */
+    int64_t most = files - files / 4 - 64;
+    int64_t asked = config->clients.connections;
+    control->city.connections_max = asked > 0 && asked < most ? asked : max_i64(most, 64);
+    if (asked > most)
+        log_warn("clients.connections %lld is over what %lld file descriptors allow: %lld hold", (long long)asked,
+                 (long long)files, (long long)control->city.connections_max);
+    log_set_level((enum log_level)config->log.level);
+}
+
+static struct cache_options cache_options_of(const struct config *config)
+{
+    return (struct cache_options){
+        .memory_bytes = (uint64_t)config->cache.memory_bytes,
+        .object_max_bytes = (uint64_t)config->cache.object_max_bytes,
+    };
+}
+
+/* --- reload --- */
+
+static void on_changed_posted(struct post *post)
+{
+    struct change *change = CONTAINER_OF(post, struct change, post);
+    close_unwanted(change->control);
+    free(change);
+}
+
+static void on_changed(void *arg)
+{
+    struct change *change = arg;
+    if (atomic_fetch_sub(&change->left, 1) == 1)
+        loop_post(change->control->loop, &change->post);
+}
+
+static void warn_fixed(const struct control *control, const struct config *fresh)
+{
+    const struct config *old = control->world->config;
+    if (fresh->workers != old->workers)
+        log_warn("workers: %u takes a restart; %u go on", fresh->workers, old->workers);
+    if (strcmp(fresh->admin.address.text, old->admin.address.text) != 0)
+        log_warn("admin: another address takes a restart");
+    if (fresh->log.has_access != old->log.has_access || !str_eq(fresh->log.path, old->log.path))
+        log_warn("log: another access log takes a restart");
+}
+
+static void hand_over(struct control *control, struct world *fresh, struct change *change)
+{
+    struct world *old = control->world;
+    struct cache_options options = cache_options_of(fresh->config);
+    int fds[GATES_MAX];
+
+    mark_wanted(control, fresh->config);
+    apply_limits(control, fresh->config);
+    cache_set(control->city.cache, &options);
+    world_stop_health(old);
+    world_start_health(fresh, control->loop);
+    control->world = fresh;
+    atomic_init(&change->left, control->worker_count);
+    for (unsigned i = 0; i < control->worker_count; i++) {
+        worker_fds(control, fresh->config, i, fds);
+        if (!worker_enter_world(control->workers[i], fresh, fds, on_changed, change))
+            on_changed(change);
+    }
+    world_unref(old);
+}
+
+static bool reload(void *arg, char **out_mistakes)
+{
+    struct control *control = arg;
+    const struct control_options *options = control->options;
+    const char *name = options->file ? options->file : "(command line)";
+    struct config_mistakes mistakes = { 0 };
+    const struct addr *which;
+    struct world *fresh = NULL;
+    struct change *change = calloc(1, sizeof *change);
+    struct config *config = options->file ? config_read_file(options->file, &mistakes)
+                                          : config_read_text(str_of(options->text), name, &mistakes);
+
+    if (config && change) {
+        int err = open_doors(control, config, &which);
+        if (err)
+            config_mistake(&mistakes, (struct config_mark){ 1, 1 }, "cannot listen on %s: %s", which->text, strerror(err));
+        else
+            fresh = world_new(&control->city, config, control->world, options->plugin_dir, &mistakes);
+    }
+    if (!fresh) {
+        *out_mistakes = config_mistakes_text(&mistakes, name);
+        mark_wanted(control, control->world->config);
+        close_unwanted(control);
+        free(change);
+    } else {
+        fresh->loaded_wall_ms = clock_wall_ns() / NS_PER_MS;
+        warn_fixed(control, config);
+        change->control = control;
+        change->post.fn = on_changed_posted;
+        hand_over(control, fresh, change);
+        if (control->log)
+            access_log_reopen(control->log);
+        log_info("reloaded %s: generation %llu", name, (unsigned long long)fresh->generation);
+    }
+    config_unref(config);
+    config_mistakes_fini(&mistakes);
+    return fresh != NULL;
+}
+
+static void reload_on_signal(struct control *control)
+{
+    char *mistakes = NULL;
+    if (!reload(control, &mistakes))
+        log_error("the config was not reloaded, the old one stays:");
+    for (char *line = mistakes, *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        log_error("%s", line);
+    }
+    free(mistakes);
+}
+
+/* --- drain --- */
+
+static void on_all_drained(struct post *post)
+{
+    loop_stop(CONTAINER_OF(post, struct control, drained_post)->loop);
+}
+
+static void on_drained(void *arg)
+{
+    struct control *control = arg;
+    if (atomic_fetch_sub(&control->to_drain, 1) == 1)
+        loop_post(control->loop, &control->drained_post);
+}
+
+static void drain(void *arg)
+{
+    struct control *control = arg;
+    if (control->is_draining)
+        return;
+    control->is_draining = true;
+    log_info("draining: replies in progress are finished, then weir stops");
+    atomic_store(&control->city.is_draining, true);
+    control->drained_post.fn = on_all_drained;
+    atomic_store(&control->to_drain, control->worker_count);
+    for (unsigned i = 0; i < control->worker_count; i++)
+        worker_drain(control->workers[i], PATIENCE_MS, on_drained, control);
+}
+
+/* --- signals: one thread waits for them, the control thread acts --- */
+
+static void on_signal_posted(struct post *post)
+{
+    struct control *control = CONTAINER_OF(post, struct control, signal_post);
+    int signal = atomic_exchange(&control->signal, 0);
+    if (signal == SIGHUP)
+        reload_on_signal(control);
+    else if (signal == SIGUSR1 && control->log)
+        access_log_reopen(control->log);
+    else if (signal == SIGTERM || signal == SIGINT)
+        drain(control);
+}
+
+static void *wait_for_signals(void *arg)
+{
+    struct control *control = arg;
+    bool is_ending = false;
+    sigset_t set;
+    int signal;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2); /* ours: end of this thread */
+    while (sigwait(&set, &signal) == 0 && signal != SIGUSR2) {
+        bool ends = signal == SIGTERM || signal == SIGINT;
+        if (ends && is_ending)
+            _exit(0); /* the second one: at once */
+        is_ending = is_ending || ends;
+        int none = 0;
+        /* One at a time on its way; a stop is never overwritten by a reload. */
+        while (!atomic_compare_exchange_strong(&control->signal, &none, signal)) {
+            none = 0;
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+        }
+        loop_post(control->loop, &control->signal_post);
+    }
+    return NULL;
+}
+
+static bool start_signals(struct control *control)
+{
+    control->signal_post.fn = on_signal_posted;
+    return pthread_create(&control->signals, NULL, wait_for_signals, control) == 0;
+}
+
+/* --- beginning and end --- */
+
+static struct world *present_world(void *arg)
+{
+    return ((struct control *)arg)->world;
+}
+
+static struct lane *const *all_lanes(void *arg)
+{
+    return ((struct control *)arg)->lanes;
+}
+
+static bool start_admin(struct control *control)
+{
+    const struct config_admin *config = &control->world->config->admin;
+    const struct admin_hooks hooks = {
+        .arg = control,
+        .city = &control->city,
+        .world = present_world,
+        .lanes = all_lanes,
+        .lane_count = control->worker_count,
+        .tallies = control->tallies,
+        .log = control->log,
+        .reload = reload,
+        .drain = drain,
+    };
+    int err = 0;
+    control->admin = admin_new(control->loop, config, &hooks, &control->admin_bound, &err);
+    if (!control->admin)
+        fprintf(stderr, "weir: cannot listen on admin address %s: %s\n", config->address.text, strerror(err));
+    return control->admin != NULL;
+}
+
+static bool build_city(struct control *control, struct config *config)
+{
+    struct cache_options options = cache_options_of(config);
+    control->city.cache = cache_new(&options);
+    control->city.tenants = tenants_new(TENANTS_MAX);
+    control->city.labels = labels_new(TENANT_LABELS_MAX);
+    control->city.addresses = address_table_new((unsigned)min_i64(control->city.connections_max + 65536, 1 << 20));
+    control->city.started_wall_ms = clock_wall_ns() / NS_PER_MS;
+    return control->city.cache && control->city.tenants && control->city.labels && control->city.addresses;
+}
+
+static int build_world(struct control *control, struct config *config)
+{
+    struct config_mistakes mistakes = { 0 };
+    control->world = world_new(&control->city, config, NULL, control->options->plugin_dir, &mistakes);
+    if (!control->world) {
+        char *text = config_mistakes_text(&mistakes, config->file.data);
+        fputs(text ? text : "out of memory\n", stderr);
+        free(text);
+    } else {
+        control->world->loaded_wall_ms = clock_wall_ns() / NS_PER_MS;
+    }
+    config_mistakes_fini(&mistakes);
+    return control->world ? 0 : 1;
+}
+
+static bool build_workers(struct control *control, const struct config *config)
+{
+    control->workers = calloc(control->worker_count, sizeof *control->workers);
+    control->lanes = calloc(control->worker_count, sizeof *control->lanes);
+    control->tallies = calloc(control->worker_count, sizeof *control->tallies);
+    if (!control->workers || !control->lanes || !control->tallies)
+        return false;
+    if (config->log.has_access) {
+        control->log = access_log_open(config->log.path.data, control->worker_count);
+        if (!control->log) {
+            fprintf(stderr, "weir: cannot open the access log %s: %s\n", config->log.path.data, strerror(errno));
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < control->worker_count; i++) {
+        control->tallies[i] = tally_new(control->city.labels, SERIES_MAX);
+        if (!control->tallies[i])
+            return false;
+        control->workers[i] = worker_new(i, &control->city, control->world, control->tallies[i],
+                                         control->log ? access_log_ring(control->log, i) : NULL);
+        if (!control->workers[i])
+            return false;
+        control->lanes[i] = worker_lane(control->workers[i]);
+    }
+    return true;
+}
+
+static void say_ready(struct control *control)
+{
+    struct buf line;
+    buf_init(&line);
+    buf_printf(&line, "ready:");
+    for (unsigned i = 0; i < control->door_count; i++) {
+        const struct config_listen *listen = &control->world->config->listens[i];
+        bool is_unix = control->doors[i].bound.kind == ADDR_UNIX;
+        buf_printf(&line, " %s%s", is_unix ? "" : listen->certificate_count ? "https://" : "http://",
+                   control->doors[i].bound.text);
+    }
+    buf_printf(&line, " admin %s%s", control->admin_bound.kind == ADDR_UNIX ? "" : "http://",
+               control->admin_bound.text);
+    log_info("%.*s", STR_FMT(buf_str(&line)));
+    printf("%.*s\n", STR_FMT(buf_str(&line)));
+    fflush(stdout);
+    buf_fini(&line);
+}
+
+static int start(struct control *control, struct config *config)
+{
+    const struct addr *which = NULL;
+    int fds[GATES_MAX];
+
+    apply_limits(control, config);
+    control->loop = loop_new();
+    if (!control->loop || !build_city(control, config))
+        return 3;
+    int code = build_world(control, config);
+    if (code)
+        return code;
+    int err = open_doors(control, config, &which);
+    if (err) {
+        fprintf(stderr, "weir: cannot listen on %s: %s\n", which->text, strerror(err));
+        return 3;
+    }
+    if (!build_workers(control, config) || !start_admin(control))
+        return 3;
+    world_start_health(control->world, control->loop);
+    for (unsigned i = 0; i < control->worker_count; i++) {
+        worker_fds(control, config, i, fds);
+        if (!worker_start(control->workers[i], fds))
+            return 3;
+    }
+    return start_signals(control) ? 0 : 3;
+}
+
+static void stop(struct control *control)
+{
+    admin_free(control->admin);
+    for (unsigned i = 0; control->workers && i < control->worker_count; i++)
+        worker_stop(control->workers[i]);
+    while (control->door_count > 0)
+        close_door(control, &control->doors[0]);
+    access_log_close(control->log);
+    if (control->world)
+        world_stop_health(control->world);
+    if (control->loop)
+        loop_turn(control->loop, 0);
+    world_unref(control->world);
+    for (unsigned i = 0; control->tallies && i < control->worker_count; i++)
+        tally_free(control->tallies[i]);
+    if (control->city.cache)
+        cache_free(control->city.cache);
+    tenants_free(control->city.tenants);
+    labels_free(control->city.labels);
+    address_table_free(control->city.addresses);
+    loop_free(control->loop);
+    free(control->workers);
+    free(control->lanes);
+    free(control->tallies);
+}
+
+int control_run(struct config *config, const struct control_options *options)
+{
+    static struct control control;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread: all of them inherit it */
+    signal(SIGPIPE, SIG_IGN);
+
+    control.options = options;
+    control.worker_count = config->workers;
+    int code = start(&control, config);
+    config_unref(config);
+    if (code == 0) {
+        say_ready(&control);
+        loop_run(control.loop);
+        log_info("stopped");
+        pthread_kill(control.signals, SIGUSR2);
+        pthread_join(control.signals, NULL);
+    }
+    stop(&control);
+    return code;
+}

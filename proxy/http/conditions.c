@@ -1,0 +1,93 @@
+/* Conditional requests answered from a stored reply: RFC 9110 8.8 and 13, RFC 9111 4.3.2. */
+#include "http/caching.h"
+#include "http/date.h"
+
+static bool is_etag_byte(char c)
+{
+    unsigned char u = (unsigned char)c;
+    return u == 0x21 || (u >= 0x23 && u != 0x7f);
+}
+
+/* The next entity-tag of a list (RFC 9110 8.8.3); commas may stand inside of the quotes, and backslashes
+ * mean nothing there. False at the end, and at the first thing that is none. */
+static bool next_etag(struct str *rest, struct str *out)
+{
+    while (rest->len > 0 && (rest->data[0] == ' ' || rest->data[0] == '\t' || rest->data[0] == ','))
+        *rest = str_from(*rest, 1);
+    size_t at = str_has_prefix(*rest, STR("W/")) ? 2 : 0;
+    if (at >= rest->len || rest->data[at] != '"')
+        return false;
+    at++;
+    while (at < rest->len && is_etag_byte(rest->data[at]))
+        at++;
+    if (at >= rest->len || rest->data[at] != '"')
+        return false;
+    *out = str_n(rest->data, at + 1);
+    *rest = str_from(*rest, at + 1);
+    return true;
+}
+
+static struct str opaque_of(struct str etag)
+{
+    return str_has_prefix(etag, STR("W/")) ? str_from(etag, 2) : etag;
+}
+
+bool etag_is_strong(struct str etag)
+{
+    struct str rest = etag;
+    struct str tag;
+    return etag.len > 0 && etag.data[0] == '"' && next_etag(&rest, &tag) && rest.len == 0;
+}
+
+bool etag_matches(struct str list, struct str etag, bool is_weak_enough)
+{
+    struct str tag;
+    if (etag.len == 0 || (!is_weak_enough && !etag_is_strong(etag)))
+        return false;
+    while (next_etag(&list, &tag)) {
+        if (is_weak_enough ? str_eq(opaque_of(tag), opaque_of(etag)) : str_eq(tag, etag))
+            return true;
+    }
+    return false;
+}
+
+/* RFC 9110 13.1.2. */
+static bool any_etag_matches(const struct message *request, struct str etag)
+{
+    const struct field *field = message_field(request, FIELD_IF_NONE_MATCH);
+    for (; field; field = message_next(request, field)) {
+        if (str_eq(field->value, STR("*")) || etag_matches(field->value, etag, true))
+            return true;
+    }
+    return false;
+}
+
+enum precondition precondition_of(const struct message *request, struct str etag, struct str last_modified,
+                                  int64_t now_s)
+{
+    /* RFC 9111 4.3.2: If-Match and If-Unmodified-Since are not a cache's to judge; use_of() has sent such
+     * requests on. */
+    bool is_read = request->method == METHOD_GET || request->method == METHOD_HEAD;
+    if (message_field(request, FIELD_IF_NONE_MATCH)) {
+        /* RFC 9110 13.1.3: it makes If-Modified-Since void. */
+        if (!any_etag_matches(request, etag))
+            return CONDITION_PASSES;
+        return is_read ? CONDITION_NOT_MODIFIED : CONDITION_FAILED;
+    }
+    const struct field *since = message_field(request, FIELD_IF_MODIFIED_SINCE);
+    int64_t since_s;
+    int64_t modified_s;
+    if (!is_read || !since || message_next(request, since) ||
+        !http_date_parse(since->value, now_s, &since_s) ||
+        !http_date_parse(last_modified, now_s, &modified_s))
+        return CONDITION_PASSES;
+    return modified_s <= since_s ? CONDITION_NOT_MODIFIED : CONDITION_PASSES;
+}
+
+bool last_modified_is_strong(struct str last_modified, struct str date, int64_t now_s)
+{
+    int64_t modified_s;
+    int64_t date_s;
+    return http_date_parse(last_modified, now_s, &modified_s) && http_date_parse(date, now_s, &date_s) &&
+           date_s - modified_s >= 1;
+}

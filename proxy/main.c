@@ -1,0 +1,306 @@
+/* Arguments and exit codes (A1): 0 done, 1 the config or the request was refused, 2 wrong usage, 3 could not run. */
+#include <errno.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <yaml.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "control.h"
+#include "explain.h"
+#include "http/message.h"
+#include "net/loop.h"
+#include "pipeline/plugin.h"
+#include "pipeline/world.h"
+#include "remote.h"
+#include "weir/plugin.h"
+
+#define USAGE 2
+
+static const char help[] =
+    "weir - a caching reverse proxy that knows tenants, API versions and replicas\n"
+    "\n"
+    "  weir -c FILE                      run with a config file, in the foreground\n"
+    "  weir --upstream ADDR [--replica ADDR]... [--listen ADDR] [--admin ADDR] [--cache SIZE]\n"
+    "                                    run without one\n"
+    "  weir check -c FILE                is the file right? (--schema prints its JSON Schema)\n"
+    "  weir explain -c FILE METHOD URL [-H 'Name: value']...\n"
+    "                                    what would this request get, and why\n"
+    "  weir status | top | purge | reload | drain [--admin ADDR] [--token TOKEN]\n"
+    "                                    speak to a running weir\n"
+    "  weir --version | --help | COMMAND --help\n";
+
+static const char run_help[] =
+    "weir -c FILE, weir run -c FILE: runs in the foreground, logs to stderr, prints `ready` once it accepts.\n"
+    "weir --upstream ADDR [--replica ADDR]... [--listen ADDR] [--admin ADDR] [--cache SIZE]: without a file;\n"
+    "  defaults: --listen 127.0.0.1:8080 --admin 127.0.0.1:9900 --cache 256MiB; replicas turn on rw_split.\n"
+    "SIGHUP reloads the file, SIGTERM and SIGINT drain and stop, a second one stops at once.\n";
+
+static const char check_help[] =
+    "weir check -c FILE: exit 0 and a summary on stdout, or exit 1 and every mistake on stderr as\n"
+    "  FILE:LINE:COL: what is wrong, what is allowed. --schema prints the JSON Schema of the file instead.\n";
+
+static const char explain_help[] =
+    "weir explain -c FILE METHOD URL [-H 'Name: value']... [--peer ADDRESS]: which tenant, version, route,\n"
+    "  upstream, cache rule and limits this request would get, and why. Sends nothing. URL is absolute\n"
+    "  (http://api.example.com/v1/items) or a path.\n";
+
+/* The folder beside the binary where the build puts plugins: BUILD/proxy/weir -> BUILD/plugins. */
+static const char *plugin_dir(void)
+{
+    static char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
+    if (n <= 0)
+        return NULL;
+    path[n] = '\0';
+    char *end = strrchr(path, '/');
+    if (!end)
+        return NULL;
+    strcpy(end, "/../plugins");
+    static char real[PATH_MAX];
+    if (realpath(path, real))
+        return real;
+    return access("/usr/lib/weir/plugins", F_OK) == 0 ? "/usr/lib/weir/plugins" : NULL;
+}
+
+static int wrong(const char *what, const char *arg)
+{
+    fprintf(stderr, "weir: %s%s%s; see weir --help\n", what, arg ? ": " : "", arg ? arg : "");
+    return USAGE;
+}
+
+static int print_versions(void)
+{
+    printf("weir %s\nplugin ABI %d.%d\n", WEIR_VERSION, WEIR_PLUGIN_ABI_MAJOR, WEIR_PLUGIN_ABI_MINOR);
+    printf("libevent %s\n%s\nhttp-parser %s\nlibyaml %s\njansson %s\n", loop_library_version(),
+           OpenSSL_version(OPENSSL_VERSION), parser_library_version(), yaml_get_version_string(), JANSSON_VERSION);
+    return 0;
+}
+
+static bool is_help(const char *arg)
+{
+    return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
+}
+
+/* --- run --- */
+
+struct quick { /* what stands in for a config file */
+    const char *upstream;
+    const char *listen;
+    const char *admin;
+    const char *cache;
+    const char *replicas[64];
+    unsigned replica_count;
+};
+
+static const char **quick_slot(struct quick *quick, const char *name)
+{
+    if (strcmp(name, "--upstream") == 0)
+        return &quick->upstream;
+    if (strcmp(name, "--listen") == 0)
+        return &quick->listen;
+    if (strcmp(name, "--admin") == 0)
+        return &quick->admin;
+    if (strcmp(name, "--cache") == 0)
+        return &quick->cache;
+    if (strcmp(name, "--replica") == 0 && quick->replica_count < COUNT_OF(quick->replicas))
+        return &quick->replicas[quick->replica_count++];
+    return NULL;
+}
+
+static void put_quoted(struct buf *out, const char *value)
+{
+    buf_append_str(out, STR("\""));
+    for (; *value; value++) {
+        if (*value == '"' || *value == '\\')
+            buf_append_str(out, STR("\\"));
+        buf_append(out, value, 1);
+    }
+    buf_append_str(out, STR("\""));
+}
+
+/* The same reader and the same checks as for a file. */
+static char *quick_yaml(const struct quick *quick)
+{
+    struct buf out;
+    buf_init(&out);
+    buf_printf(&out, "listen:\n  - address: ");
+    put_quoted(&out, quick->listen ? quick->listen : "127.0.0.1:8080");
+    buf_printf(&out, "\nadmin: ");
+    put_quoted(&out, quick->admin ? quick->admin : "127.0.0.1:9900");
+    buf_printf(&out, "\nupstreams:\n  app:\n    primary: [");
+    put_quoted(&out, quick->upstream);
+    buf_printf(&out, "]\n");
+    for (unsigned i = 0; i < quick->replica_count; i++) {
+        buf_printf(&out, i == 0 ? "    replicas: [" : ", ");
+        put_quoted(&out, quick->replicas[i]);
+    }
+    if (quick->replica_count > 0)
+        buf_printf(&out, "]\n");
+    if (quick->cache) {
+        buf_printf(&out, "cache: {memory: ");
+        put_quoted(&out, quick->cache);
+        buf_printf(&out, "}\n");
+    }
+    char *text = str_dup(buf_str(&out));
+    buf_fini(&out);
+    return text;
+}
+
+static int run(int argc, char **argv)
+{
+    struct quick quick = { 0 };
+    struct control_options options = { .plugin_dir = plugin_dir() };
+
+    for (int i = 0; i < argc; i++) {
+        if (is_help(argv[i])) {
+            fputs(run_help, stdout);
+            return 0;
+        }
+        bool is_file = strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0;
+        const char **slot = is_file ? &options.file : quick_slot(&quick, argv[i]);
+        if (!slot)
+            return wrong("unknown option", argv[i]);
+        if (i + 1 == argc)
+            return wrong("this option needs a value", argv[i]);
+        *slot = argv[++i];
+    }
+    bool is_quick = quick.upstream || quick.listen || quick.admin || quick.cache || quick.replica_count > 0;
+    if (options.file && is_quick)
+        return wrong("a config file and other options do not go together", NULL);
+    if (!options.file && !quick.upstream)
+        return wrong("-c FILE or --upstream ADDR is needed", NULL);
+    if (!options.file)
+        options.text = quick_yaml(&quick);
+    struct config *config = control_read(&options);
+    int code = config ? control_run(config, &options) : 1;
+    free((char *)(uintptr_t)options.text);
+    return code;
+}
+
+/* --- check --- */
+
+/* What only building the world can tell: certificates, plugins and their keys. */
+static int try_world(struct config *config)
+{
+    struct city city = { 0 };
+    struct config_mistakes mistakes = { 0 };
+    city.labels = labels_new(1);
+    struct world *world = city.labels ? world_new(&city, config, NULL, plugin_dir(), &mistakes) : NULL;
+    if (!world) {
+        char *text = config_mistakes_text(&mistakes, config->file.data);
+        fputs(text ? text : "out of memory\n", stderr);
+        free(text);
+    }
+    config_mistakes_fini(&mistakes);
+    bool is_good = world != NULL;
+    world_unref(world);
+    labels_free(city.labels);
+    return is_good ? 0 : 1;
+}
+
+static int check(int argc, char **argv)
+{
+    struct control_options options = { 0 };
+    for (int i = 0; i < argc; i++) {
+        if (is_help(argv[i])) {
+            fputs(check_help, stdout);
+            return 0;
+        }
+        if (strcmp(argv[i], "--schema") == 0) {
+            char *schema = config_schema();
+            fputs(schema ? schema : "", stdout);
+            free(schema);
+            return schema ? 0 : 3;
+        }
+        if (strcmp(argv[i], "-c") != 0 && strcmp(argv[i], "--config") != 0)
+            return wrong("unknown option", argv[i]);
+        if (++i == argc)
+            return wrong("-c needs a file", NULL);
+        options.file = argv[i];
+    }
+    if (!options.file)
+        return wrong("check needs -c FILE", NULL);
+    struct config *config = control_read(&options);
+    if (!config)
+        return 1;
+    int code = try_world(config);
+    char *summary = code == 0 ? config_summary(config) : NULL;
+    if (summary)
+        fputs(summary, stdout);
+    free(summary);
+    config_unref(config);
+    return code;
+}
+
+/* --- explain --- */
+
+static int explain(int argc, char **argv)
+{
+    struct control_options options = { 0 };
+    struct str headers[64];
+    const char *words[2];
+    const char *peer = NULL;
+    unsigned header_count = 0;
+    unsigned word_count = 0;
+
+    for (int i = 0; i < argc; i++) {
+        if (is_help(argv[i])) {
+            fputs(explain_help, stdout);
+            return 0;
+        }
+        bool has_value = i + 1 < argc;
+        if (strcmp(argv[i], "-c") == 0 && has_value)
+            options.file = argv[++i];
+        else if (strcmp(argv[i], "--peer") == 0 && has_value)
+            peer = argv[++i];
+        else if (strcmp(argv[i], "-H") == 0 && has_value && header_count < COUNT_OF(headers))
+            headers[header_count++] = str_of(argv[++i]);
+        else if (argv[i][0] != '-' && word_count < 2)
+            words[word_count++] = argv[i];
+        else
+            return wrong("unknown or incomplete option", argv[i]);
+    }
+    if (!options.file || word_count != 2)
+        return wrong("explain needs -c FILE METHOD URL", NULL);
+    struct config *config = control_read(&options);
+    if (!config)
+        return 1;
+    int code = explain_request(config, words[0], words[1], headers, header_count, peer, stdout);
+    config_unref(config);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const remotes[] = { "status", "top", "purge", "reload", "drain" };
+    if (!hash_init_secret()) {
+        fprintf(stderr, "weir: the system gives no randomness\n");
+        return 3;
+    }
+    if (argc < 2)
+        return fputs(help, stderr), USAGE;
+    const char *word = argv[1];
+    if (is_help(word) || strcmp(word, "help") == 0)
+        return fputs(help, stdout), 0;
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+        return print_versions();
+    if (strcmp(word, "check") == 0)
+        return check(argc - 2, argv + 2);
+    if (strcmp(word, "explain") == 0)
+        return explain(argc - 2, argv + 2);
+    for (unsigned i = 0; i < COUNT_OF(remotes); i++) {
+        if (strcmp(word, remotes[i]) == 0)
+            return remote_command(word, argc - 2, argv + 2);
+    }
+    if (strcmp(word, "run") == 0)
+        return run(argc - 2, argv + 2);
+    if (word[0] == '-')
+        return run(argc - 1, argv + 1);
+    return wrong("unknown command", word);
+}

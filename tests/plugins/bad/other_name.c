@@ -1,0 +1,24 @@
+/* Calls itself something else than its file: one of the two is a mistake. */
+#include <weir/plugin.h>
+
+static int instance;
+
+static void *configure(const struct weir_host *host, const struct weir_config *config, char *error,
+                       size_t error_size)
+{
+    return &instance;
+}
+
+static void destroy(void *self)
+{
+}
+
+WEIR_EXPORT const struct weir_plugin weir_plugin = {
+    .size = sizeof(struct weir_plugin),
+    .abi_major = WEIR_PLUGIN_ABI_MAJOR,
+    .abi_minor = WEIR_PLUGIN_ABI_MINOR,
+    .name = "somebody_else",
+    .version = "1.0",
+    .configure = configure,
+    .destroy = destroy,
+};

@@ -61,7 +61,7 @@ static const char *plugin_dir(void)
     char *end = strrchr(path, '/');
     if (!end)
         return NULL;
-    strcpy(end, "/../plugins");
+    memcpy(end, "/../plugins", sizeof "/../plugins");
     static char real[PATH_MAX];
     if (realpath(path, real))
         return real;

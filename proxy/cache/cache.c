@@ -43,9 +43,10 @@ struct cache *cache_new(const struct cache_options *options)
     size_t bytes = sizeof *cache->shards << cache->shard_bits;
     cache->tenants = map_new();
     cache->shards = aligned_alloc(64, bytes);
+    if (cache->shards)
+        memset(cache->shards, 0, bytes);
     if (!cache->tenants || !cache->shards)
         goto fail;
-    memset(cache->shards, 0, bytes);
     count_up(&cache->used, bytes + sizeof *cache);
     for (unsigned i = 0; i < 1u << cache->shard_bits; i++) {
         if (!shard_init(&cache->shards[i], cache))

@@ -2,16 +2,17 @@
  *
  * The room knows stored replies, what selects them, who is fetching one right now, and what must go when
  * memory runs out. It refuses to know HTTP's rules (callers ask http/caching whether something may be
- * stored or used), sockets, servers and plugins. Shared by all workers: an index in shards, each with a lock that is held
- * for a look-up, not for a copy. A hit takes that lock, a reference, and nothing else.
+ * stored or used), sockets, servers and plugins. Shared by all workers: an index in shards, each with a lock
+ * that is held for a look-up, not for a copy. A hit takes that lock, a reference, and nothing else.
  *
  * Selection has two levels. The primary key (tenant, scheme, authority, exact target: the bytes themselves,
  * compared, not only hashed) finds an entry; below it version, upstream, method class, credential and Vary
  * select one of at most VARIANTS_MAX objects. Invalidation and purge take the whole primary key.
  *
  * Memory: everything stored, metadata and allocator overhead included, counts against one budget; so do
- * objects that were evicted and are still being read. Eviction is S3-FIFO (Yang et al., SOSP 2023): a small queue that one-hit
- * wonders fall out of, a main queue, and a ghost of hashes; a hot object's counter is written only below its cap of 3. */
+ * objects that were evicted and are still being read. Eviction is S3-FIFO (Yang et al., SOSP 2023): a small
+ * queue that one-hit wonders fall out of, a main queue, and a ghost of hashes; a hot object's counter is
+ * written only below its cap of 3. */
 #ifndef CACHE_CACHE_H
 #define CACHE_CACHE_H
 
@@ -39,16 +40,17 @@ void cache_free(struct cache *cache); /* no flights left, no readers of growing 
 /* A reload. Shrinking evicts at once. */
 void cache_set(struct cache *cache, const struct cache_options *options);
 uint64_t cache_object_max(const struct cache *cache);
-/* The budget is spent on what cannot be evicted (it grows or is being read): a fetch that stores should go on as
- * a window, as if it were over object_max. */
+/* The budget is spent on what cannot be evicted (it grows or is being read): a fetch that stores should go on
+ * as a window, as if it were over object_max. */
 bool cache_is_full(const struct cache *cache);
 
 /* --- looking --- */
 
 struct cache_found {
-    struct object *object; /* a reference for the caller, or NULL; may be stale, may be growing: the caller judges */
-    bool is_uncacheable;   /* the key is remembered as not worth a flight: fetch past the cache */
-    bool has_variants;     /* something is stored under the primary key, but nothing that this request selects */
+    /* A reference for the caller, or NULL. It may be stale, may be growing: the caller judges. */
+    struct object *object;
+    bool is_uncacheable; /* the key is remembered as not worth a flight: fetch past the cache */
+    bool has_variants;   /* something has that primary key, but nothing is what this request selects */
 };
 
 /* Finds what is stored for key and request (for Vary). Of several matching variants the newest. */
@@ -83,10 +85,11 @@ enum flight_role {
 
 struct flight;
 
-/* Joins or opens the flight of key. seen is what cache_find() returned (NULL if nothing): a stored object other than
- * that means FLIGHT_AGAIN. */
+/* Joins or opens the flight of key. seen is what cache_find() returned (NULL if nothing): a stored object
+ * other than that means FLIGHT_AGAIN. */
 enum flight_role flight_join(struct cache *cache, const struct key *key, const struct message *request,
-                             const struct object *seen, struct flight_waiter *waiter, struct flight **out_flight);
+                             const struct object *seen, struct flight_waiter *waiter,
+                             struct flight **out_flight);
 
 /* Everyone looks again. */
 void flight_land(struct flight *flight);
@@ -96,27 +99,30 @@ void flight_scatter(struct flight *flight, int64_t now_ms, int64_t remember_ms);
 void flight_fail(struct flight *flight, int err);
 /* The leader leaves: a waiter is promoted. Without one the flight ends. */
 void flight_abandon(struct flight *flight);
-/* Stops waiting. True: on_news will not be called (also when it never waited). False: it was, is being or is about to be called,
- * exactly once: the waiter must stay in memory until it was; if its news is FLIGHT_YOURS, abandon the flight then. */
+/* Stops waiting. True: on_news will not be called (also when it never waited). False: it was, is being or is
+ * about to be called, exactly once: the waiter must stay in memory until it was; if its news is FLIGHT_YOURS,
+ * abandon the flight then. */
 bool flight_quit(struct flight_waiter *waiter);
 /* How many wait now; any thread. */
 unsigned flight_waiting(const struct flight *flight);
 
 /* --- storing --- */
 
-/* Puts a growing (or sealed) object into the index, replacing what selects the same. Takes a reference of its own. False
- * when it was not admitted (over object_max, no memory, invalidated since fetch_started_ms): it may still be read by who holds
- * it, nobody else will find it. */
-bool cache_insert(struct cache *cache, const struct key *key, struct object *object, int64_t fetch_started_ms);
+/* Puts a growing (or sealed) object into the index, replacing what selects the same. Takes a reference of its
+ * own. False when it was not admitted (over object_max, no memory, invalidated since fetch_started_ms): it
+ * may still be read by who holds it, nobody else will find it. */
+bool cache_insert(struct cache *cache, const struct key *key, struct object *object,
+                  int64_t fetch_started_ms);
 
-/* A stored reply was validated (304) and got fresher metadata: replaces old by fresh, which shares old's body. */
+/* A stored reply was validated (304) and got fresher metadata: replaces old by fresh, which shares old's
+ * body. */
 bool cache_refresh(struct cache *cache, const struct key *key, struct object *old, struct object *fresh);
 
 /* Takes an object out of the index (broken, over object_max). Readers keep what they hold. */
 void cache_remove(struct cache *cache, struct object *object);
 
-/* An unsafe request succeeded (RFC 9111 4.4): all variants of the primary key go, and fetches that began before now
- * do not come in. Returns how many objects went. */
+/* An unsafe request succeeded (RFC 9111 4.4): all variants of the primary key go, and fetches that began
+ * before now do not come in. Returns how many objects went. */
 uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t now_ms);
 
 /* --- purging --- */

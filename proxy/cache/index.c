@@ -80,11 +80,11 @@ bool index_add(struct index *index, struct object *object)
 static uint32_t slot_of(const struct index *index, const struct object *object)
 {
     uint32_t at = object->hash & index->mask;
-    while (index->slots[at] != object || !index->tags[at]) {
+    for (;; at = (at + 1) & index->mask) {
         CHECK(index->tags[at] != 0);
-        at = (at + 1) & index->mask;
+        if (index->slots[at] == object)
+            return at;
     }
-    return at;
 }
 
 void index_drop(struct index *index, const struct object *object)
@@ -119,7 +119,7 @@ struct object *index_next(const struct index *index, const struct key *key, uint
         if (index->tags[i] != tag)
             continue;
         struct object *object = index->slots[i];
-        /* One object in a hundred is another one: ask for its meta and key together with its first line, not after it. */
+        /* One object in a hundred is another one: ask for its meta and its key at once, not in turn. */
         __builtin_prefetch((const char *)object + 128);
         __builtin_prefetch((const char *)object + sizeof *object + sizeof(struct object_meta));
         if (object->hash == hash && str_eq(object_primary(object), key->primary)) {

@@ -17,19 +17,19 @@ struct key {
 };
 
 struct key_parts {
-    struct str tenant;    /* [a-z0-9_-]{1,63}; "" only for scope: all_tenants */
+    struct str tenant; /* [a-z0-9_-]{1,63}; "" only for scope: all_tenants */
     bool is_https;
     struct str authority; /* normalised */
     struct str target;    /* exact bytes */
     struct str version;
     struct str upstream;
-    struct str method_class; /* "GET" for GET and HEAD */
+    struct str method_class;  /* "GET" for GET and HEAD */
     struct str authorization; /* data NULL: not part of it */
     struct str cookie;        /* the cookies that count, data NULL: not part of it */
 };
 
-/* Writes both byte strings into the arena. False when out of memory, or when a part holds a NUL, which the corridor never
- * lets through. About 40 ns. */
+/* Writes both byte strings into the arena. False when out of memory, or when a part holds a NUL, which the
+ * corridor never lets through. About 40 ns. */
 bool key_make(struct key *key, const struct key_parts *parts, struct arena *arena);
 
 /* A copy that lives in that arena. False when out of memory. */

@@ -2,8 +2,8 @@
  *
  * Shards, picked by the upper bits of an object's hash. A shard's lock guards its index, its two queues, its
  * ghost, its flights and its memory of invalidations. Nobody ever holds two of these locks, and nothing is
- * freed and no callback called under one. The budget is one number for all shards: a shard that must make
- * room evicts from itself if it has its fair share, else from the others in turn. */
+ * freed that others may hold and no callback called under one. The budget is one number for all shards: a
+ * shard that must make room evicts from itself if it has its fair share, else from the others in turn. */
 #ifndef CACHE_MEMORY_H
 #define CACHE_MEMORY_H
 

@@ -26,8 +26,9 @@ struct object_meta {
     bool always_revalidate;
     bool allows_authorization;
     bool is_by_ttl; /* a route's ttl gave it its freshness */
-    struct str head;       /* "HTTP/1.1 200 OK\r\n" and its stored field lines, each with CRLF; no final empty line, no framing, none
-                              of what is made anew on each use (Age, Via, Cache-Status, Connection, X-Request-Id) */
+    /* "HTTP/1.1 200 OK\r\n" and its stored field lines, each with CRLF; no final empty line, no framing, none
+     * of what is made anew on each use (Age, Via, Cache-Status, Connection, X-Request-Id). */
+    struct str head;
     struct str etag;          /* data NULL: none */
     struct str last_modified; /* data NULL: none */
     struct str vary;          /* canonical list (http/caching vary_read), "" for none */
@@ -36,9 +37,9 @@ struct object_meta {
     int64_t fetched_wall_ms;  /* when its request was sent: what it may know about writes */
     int64_t lifetime_ms;
     int64_t initial_age_ms;
-    int64_t length;           /* declared body length; -1: not declared (then object_size() knows it, once sealed) */
-    struct str domain;        /* for read-your-writes: which database, "" if not known */
-    struct str position;      /* how far the server was that gave it, "" if not known */
+    int64_t length;    /* declared body length; -1: not declared (then object_size() knows it, once sealed) */
+    struct str domain; /* for read-your-writes: which database, "" if not known */
+    struct str position; /* how far the server was that gave it, "" if not known */
 };
 
 /* cache: whose budget it counts against; NULL: none (tests). One reference. NULL when out of memory. */
@@ -60,22 +61,27 @@ void object_seal(struct object *object);
 /* The body will never be complete: readers see that, and cut their client's connection. */
 void object_break(struct object *object, int err);
 int object_err(const struct object *object); /* what object_break() was given, else 0 */
-/* From now on a window: pieces nobody reads any more are freed. The caller has taken it out of the index. Nothing happens
- * to a sealed one. */
+/* From now on a window: pieces nobody reads any more are freed. The caller has taken it out of the index.
+ * Nothing happens to a sealed one. */
 void object_become_window(struct object *object);
 /* Bytes that are held in memory now (a window's: between its slowest reader and its end). */
 uint64_t object_held_bytes(const struct object *object);
 /* Bytes appended so far. */
 uint64_t object_size(const struct object *object);
-/* Readers now (object_open less object_close) of a growing object, a window or a broken one. A sealed object does
- * not count them: 0. */
+/* Readers now (object_open less object_close) of a growing object, a window or a broken one. A sealed object
+ * does not count them: 0. */
 unsigned object_readers(const struct object *object);
-/* Tells, once, on any thread (this one too, before the call returns), that held bytes are at most that or that no reader is
- * there: it must only post. Memory goes in whole pieces, so less than one (64 KiB) counts as one. A new call replaces
- * the one before; fn NULL takes it back, and returns false if it was called or is being called. */
+/* Tells, once, on any thread (this one too, before the call returns), that held bytes are at most that or
+ * that no reader is there: it must only post. Memory goes in whole pieces, so less than one (64 KiB) counts
+ * as one. A new call replaces the one before; fn NULL takes it back, and returns false if it was called or is
+ * being called. */
 bool object_on_held(struct object *object, uint64_t held_bytes, void (*fn)(void *arg), void *arg);
 
-enum object_state { OBJECT_GROWING, OBJECT_SEALED, OBJECT_BROKEN };
+enum object_state {
+    OBJECT_GROWING,
+    OBJECT_SEALED,
+    OBJECT_BROKEN
+};
 enum object_state object_state(const struct object *object);
 bool object_is_window(const struct object *object);
 
@@ -90,17 +96,18 @@ struct object_reader {
     uint32_t used; /* of that piece */
     uint64_t at;   /* bytes read so far */
     struct list link;
-    uint32_t round;     /* of waking, when it began to wait */
-    bool is_waiting;    /* object_wait() said true; its owner's alone */
-    bool holds_pieces;  /* it came while the object grew */
+    uint32_t round;    /* of waking, when it began to wait */
+    bool is_waiting;   /* object_wait() said true; its owner's alone */
+    bool holds_pieces; /* it came while the object grew */
     /* Called once after object_wait() said true, on any thread, no lock held: it must only post. */
     void (*on_more)(struct object_reader *reader);
 };
 
 /* From the first byte. Takes its own reference. False if the front is gone already (a window). */
 bool object_open(struct object *object, struct object_reader *reader);
-/* Fine when not open. A wait is cancelled; whoever may have one outstanding calls object_wait_cancel() first, to know whether
- * the reader must stay in memory for an on_more that is on its way (it then finds reader->object NULL). */
+/* Fine when not open. A wait is cancelled; whoever may have one outstanding calls object_wait_cancel() first,
+ * to know whether the reader must stay in memory for an on_more that is on its way (it then finds
+ * reader->object NULL). */
 void object_close(struct object_reader *reader);
 
 enum object_more {
@@ -114,10 +121,12 @@ enum object_more {
 enum object_more object_peek(struct object_reader *reader, struct iovec *iov, int iov_max, int *out_count);
 /* Moves on by n bytes (of what peek showed). */
 void object_skip(struct object_reader *reader, uint64_t n);
-/* Asks for on_more when there is more, or the end. False: there is already: peek again. Not again before that on_more came. */
+/* Asks for on_more when there is more, or the end. False: there is already: peek again. Not again before that
+ * on_more came. */
 bool object_wait(struct object_reader *reader);
-/* True: on_more will not be called. False: it was, is being or is about to be called, exactly once per object_wait() that said
- * true: if its post has not come yet, the reader must stay in memory until it does. (False, too, without a wait.) */
+/* True: on_more will not be called. False: it was, is being or is about to be called, exactly once per
+ * object_wait() that said true: if its post has not come yet, the reader must stay in memory until it does.
+ * (False, too, without a wait.) */
 bool object_wait_cancel(struct object_reader *reader);
 
 #endif

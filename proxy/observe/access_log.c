@@ -134,8 +134,7 @@ static bool drain_all(struct access_log *log)
     return true;
 }
 
-/* Lines from before go to the old file as far as it takes them. One that is half out is written again, whole.
- */
+/* Lines from before go to the old file as far as it takes them; one that is half out is written again. */
 static void reopen(struct access_log *log)
 {
     drain_all(log);

@@ -27,8 +27,7 @@ char *access_ring_reserve(struct access_ring *ring, uint32_t size)
     uint32_t taken = load(&ring->taken);
     ring->reserved_at = ring->put;
     ring->reserved = size;
-    /* put == taken means empty, so a line may not end where the reader stands when it comes from before it.
-     */
+    /* put == taken means empty: a line in front of the reader may not end where the reader stands. */
     if (ring->put >= taken && size > ACCESS_RING_BYTES - ring->put)
         ring->reserved_at = 0;
     uint32_t room = ring->reserved_at == ring->put && ring->put >= taken ? ACCESS_RING_BYTES - ring->put + 1

@@ -30,8 +30,7 @@ struct access_ring {
 
 void access_ring_init(struct access_ring *ring, int wake_fd);
 
-/* The writer's: the next run of whole lines, empty if there is none; and how many bytes of it are done with.
- */
+/* The writer's: the next run of whole lines, empty if there is none; and how much of it is done with. */
 struct str access_ring_peek(struct access_ring *ring);
 void access_ring_take(struct access_ring *ring, uint32_t bytes);
 

@@ -73,9 +73,9 @@ static void merge_rows(struct rows *rows)
     rows->count = kept;
 }
 
-/* The key as it is shown: what a tenant without a label counted is _other's. A label made after the names
- * were read is shown next time, under _other for now it would have to be taken back: so those are left out.
- */
+/* The key as it is shown: what a tenant without a label counted is _other's. False for a label that was made
+ * after the names were read: it waits for the next reading, since counted as _other now it would have to be
+ * taken back then. */
 static bool shown_key(const struct label_names *names, uint64_t *key)
 {
     uint64_t tenant = *key >> 32;

@@ -1,7 +1,5 @@
 #include "pipeline/ask.h"
 
-#include <stdio.h>
-
 #include "pipeline/client.h"
 
 /* Conditions and ranges of a client whose answer is to be stored: the app is asked for the whole. */
@@ -90,7 +88,7 @@ static void put_cookies(const struct request *req, struct writer *w)
 }
 
 /* A list that proxies add to: what a trusted peer sent comes first. */
-static void put_list(const struct request *req, struct writer *w, enum field_id id, struct str own, bool keeps)
+static void put_list_start(const struct request *req, struct writer *w, enum field_id id, bool keeps)
 {
     writer_put(w, field_name(id));
     writer_put(w, STR(": "));
@@ -99,6 +97,11 @@ static void put_list(const struct request *req, struct writer *w, enum field_id 
         writer_put(w, field->value);
         writer_put(w, STR(", "));
     }
+}
+
+static void put_list(const struct request *req, struct writer *w, enum field_id id, struct str own, bool keeps)
+{
+    put_list_start(req, w, id, keeps);
     writer_put(w, own);
     writer_put(w, STR("\r\n"));
 }
@@ -106,7 +109,6 @@ static void put_list(const struct request *req, struct writer *w, enum field_id 
 static void put_origin(const struct request *req, struct writer *w)
 {
     char peer[64] = "unknown";
-    char element[512];
     if (req->client)
         addr_format_host(&req->client->peer.sa, peer, sizeof peer);
     struct str proto = req->is_https ? STR("https") : STR("http");
@@ -121,10 +123,14 @@ static void put_origin(const struct request *req, struct writer *w)
         writer_field(w, STR("X-Forwarded-Host"), host);
     /* RFC 7239 6: IPv6 in brackets and quoted; host is quoted for its colon. */
     bool is_v6 = strchr(peer, ':') != NULL;
-    int len = snprintf(element, sizeof element, is_v6 ? "for=\"[%s]\";host=\"%.*s\";proto=%.*s" : "for=%s;host=\"%.*s\";proto=%.*s",
-                       peer, STR_FMT(host), STR_FMT(proto));
-    if (len > 0 && (size_t)len < sizeof element)
-        put_list(req, w, FIELD_FORWARDED, str_n(element, (size_t)len), req->is_peer_trusted);
+    put_list_start(req, w, FIELD_FORWARDED, req->is_peer_trusted);
+    writer_put(w, is_v6 ? STR("for=\"[") : STR("for="));
+    writer_put(w, str_of(peer));
+    writer_put(w, is_v6 ? STR("]\";host=\"") : STR(";host=\""));
+    writer_put(w, host);
+    writer_put(w, STR("\";proto="));
+    writer_put(w, proto);
+    writer_put(w, STR("\r\n"));
 }
 
 static void put_trace(const struct request *req, struct writer *w)
@@ -138,9 +144,12 @@ static void put_trace(const struct request *req, struct writer *w)
         return; /* passed on as it came */
     /* W3C Trace Context: version, trace-id, parent-id, flags (not sampled: that is for somebody who collects to say). */
     memcpy(value, "00-", 3);
-    for (unsigned i = 3; i < 52; i++) {
-        uint64_t random = (i & 15) == 3 ? lane_random(req->lane) : 0;
-        value[i] = hex[(random ^ lane_random(req->lane)) & 15];
+    uint64_t random = 0;
+    for (unsigned i = 0; i < 49; i++) {
+        if (i % 16 == 0)
+            random = lane_random(req->lane);
+        value[3 + i] = hex[random & 15];
+        random >>= 4;
     }
     value[35] = '-';
     memcpy(value + 52, "-00", 3);
@@ -180,8 +189,8 @@ bool ask_head(struct fetch *fetch, struct writer *w)
     const struct request *req = fetch->req;
 
     writer_request_line(w, req->msg.method_name, req->target_out);
-    if (req->msg.authority.len > 0)
-        writer_field(w, STR("Host"), req->msg.authority);
+    if (req->host_out.len > 0)
+        writer_field(w, STR("Host"), req->host_out);
     else
         writer_field(w, STR("Host"), fetch->supply->upstream->name);
     for (unsigned i = 0; i < req->msg.field_count; i++) {

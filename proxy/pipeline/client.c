@@ -98,9 +98,7 @@ void client_close(struct client *client)
     list_remove(&client->link);
     lane->client_count--;
     atomic_fetch_sub_explicit(&lane->city->connections, 1, memory_order_relaxed);
-    /* The request, if it is further down the stack, still points here: it sees the state. */
-    if (client->req)
-        client->req->client = NULL;
+    /* A request that is further down the stack still points here: it sees the state, and lets go before this turn ends. */
     loop_free_later(lane->loop, client);
 }
 
@@ -117,7 +115,8 @@ void client_waits(struct client *client, enum client_wait wait, int64_t ms)
 static void linger(struct client *client)
 {
     client->state = CLIENT_LINGER;
-    buf_fini(&client->in);
+    if (!client->is_feeding)
+        buf_fini(&client->in);
     stream_shutdown_write(client->stream);
     client_waits(client, WAITS_LINGER, LINGER_MS);
     stream_want_read(client->stream, true);
@@ -187,11 +186,22 @@ static struct request *new_request(struct client *client, struct str head, int e
     return req;
 }
 
+/* Its bytes were looked at. False: it is closed, or reads no more requests. */
+static bool end_feeding(struct client *client)
+{
+    client->is_feeding = false;
+    if (client->state == CLIENT_CLOSED)
+        return false;
+    if (client->state == CLIENT_LINGER)
+        buf_fini(&client->in);
+    buf_shrink(&client->in);
+    return client->state != CLIENT_LINGER;
+}
+
 /* Who began a head but did not end it is told why, if it said anything at all. */
 static void refuse(struct client *client, int err)
 {
     struct request *req = new_request(client, (struct str){ NULL, 0 }, err);
-    buf_fini(&client->in);
     if (!req)
         client_close(client);
     else
@@ -268,13 +278,11 @@ static void take_heads(struct client *client, struct str fresh)
         if (!is_kept)
             break;
     }
-    client->is_feeding = false;
-    if (client->state == CLIENT_CLOSED)
+    if (!end_feeding(client))
         return;
-    buf_shrink(&client->in);
     if (client->state == CLIENT_BUSY && client->wants_upload)
         read_upload(client, (struct str){ NULL, 0 });
-    else if (client->state == CLIENT_DRAIN || client->state == CLIENT_LINGER)
+    else if (client->state == CLIENT_DRAIN)
         loop_later(client->lane->loop, &client->later);
 }
 
@@ -331,13 +339,13 @@ static void read_upload(struct client *client, struct str fresh)
     }
     if (client->state == CLIENT_CLOSED)
         return;
-    client->is_feeding = false;
     if (is_kept)
         buf_consume(&client->in, before - rest.len);
     else if (!keep_rest(client, rest))
         return;
-    buf_shrink(&client->in);
-    if (client->state == CLIENT_IDLE && buf_len(&client->in) > 0)
+    if (!end_feeding(client) || buf_len(&client->in) == 0)
+        return;
+    if (client->state == CLIENT_IDLE || client->state == CLIENT_DRAIN)
         loop_later(client->lane->loop, &client->later);
 }
 

@@ -52,6 +52,7 @@ struct fetch {
     struct timer queue;
     struct post turn_post;
     bool is_in_line;     /* waiting, or its turn is being told */
+    bool is_refused;     /* pushed out of the full line; written under its lock */
     bool has_place;      /* inside the line */
     bool has_concurrency; /* counted at its tenant */
 

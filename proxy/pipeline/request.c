@@ -71,6 +71,7 @@ void request_drop(struct request *req)
         return;
     struct lane *lane = req->lane;
     buf_fini(&req->upload_buf);
+    body_in_fini(&req->upload_end);
     object_unref(req->stale);
     timer_cancel(&req->total);
     later_cancel(&req->later);
@@ -143,7 +144,7 @@ static void keep_piece(struct request *req, struct str piece)
         request_upload_failed(req, ERR_NO_MEMORY);
 }
 
-void request_upload(struct request *req, struct str piece, bool is_last, const struct body_in *body)
+void request_upload(struct request *req, struct str piece, bool is_last, struct body_in *body)
 {
     const struct config_clients *clients = &req->world->config->clients;
     if (clients->body_max_bytes >= 0 && body->total > (uint64_t)clients->body_max_bytes) {
@@ -162,6 +163,11 @@ void request_upload(struct request *req, struct str piece, bool is_last, const s
         return;
     size_t kept = buf_len(&req->upload_buf);
     bool is_full = kept > (size_t)req->supply->upstream->config->buffer_request_bytes;
+    if (is_last && buf_len(&body->trailer) > 0) { /* trailers need chunks to travel behind */
+        req->upload_end = *body;
+        body->trailer = (struct buf){ 0 };
+        is_full = true;
+    }
     req->is_upload_kept = is_last && !is_full;
     if (!is_last && !is_full)
         return;

@@ -104,6 +104,7 @@ struct request {
     bool is_https;
     bool is_canary;
     struct str authority; /* normalised */
+    struct str host_out;  /* Host as it came, and as the app gets it */
     struct bucket_answer rate;
     bool has_rate; /* a rate applied: RateLimit fields are due */
     char id[REQUEST_ID_MAX];
@@ -145,6 +146,7 @@ struct request {
     bool is_upload_over; /* it came whole */
     bool is_upload_kept; /* all of it is in upload_buf */
     bool is_upload_broken;
+    struct body_in upload_end; /* its trailers, if it came whole and had any */
     bool wants_continue; /* Expect: 100-continue, not answered yet */
 
     /* answer */
@@ -199,9 +201,9 @@ static inline struct request *request_from(void *arg)
     return req;
 }
 
-/* A piece of its body came (view for the call); is_last: and it is the last, body then has its trailers. The carrier's
- * calls. */
-void request_upload(struct request *req, struct str piece, bool is_last, const struct body_in *body);
+/* A piece of its body came (view for the call); is_last: and it is the last, body then has its trailers, which may be
+ * taken. The carrier's calls. */
+void request_upload(struct request *req, struct str piece, bool is_last, struct body_in *body);
 /* The body broke off or was malformed. */
 void request_upload_failed(struct request *req, int err);
 /* The carrier can take more, or has written all that it held. */

@@ -96,6 +96,7 @@ static void on_client_writable(void *arg)
     struct tunnel *tunnel = arg;
     if (!client_flush(tunnel->client) || buf_len(&tunnel->client->out) > 0)
         return;
+    tunnel->client->waits = WAITS_NOTHING;
     drain(tunnel, &tunnel->down);
 }
 

@@ -3,8 +3,8 @@
  * others use. Inside one tenant first come, first served.
  *
  * Shared by all workers. Entering below the limit and leaving while nobody waits is one atomic each; the
- * mutex is touched only at the limit. No clock: the waiter's owner keeps the deadline and calls line_quit().
- */
+ * mutex is touched only at the limit. No clock: a waiter's owner keeps the deadline and calls
+ * line_quit(). */
 #ifndef POLICY_LINE_H
 #define POLICY_LINE_H
 

@@ -173,7 +173,7 @@ enum verdict stage_forward(struct fetch *fetch)
         buf_fini(&req->upload_buf);
         if (req->is_upload_over) { /* it ended just over the buffer's size */
             fetch->is_upload_ended = true;
-            exchange_send_end(fetch->exchange, NULL);
+            exchange_send_end(fetch->exchange, buf_len(&req->upload_end.trailer) > 0 ? &req->upload_end : NULL);
         }
         start_upload(fetch);
     }

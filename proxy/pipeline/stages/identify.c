@@ -41,6 +41,11 @@ static bool read_authority(struct request *req)
     req->is_https = req->client && req->client->is_tls;
     if (req->is_peer_trusted && proto.data)
         req->is_https = str_ieq(proto, STR("https"));
+    /* A trusted peer may have changed Host and say what it was: that is who was asked, for tenant, routes and key. */
+    struct str host = message_value(&req->msg, FIELD_X_FORWARDED_HOST);
+    req->host_out = req->msg.authority;
+    if (req->is_peer_trusted && host.len > 0 && authority_is_valid(host))
+        req->msg.authority = host;
     size_t size = req->msg.authority.len + 1;
     char *out = arena_alloc(&req->arena, size);
     if (!out)

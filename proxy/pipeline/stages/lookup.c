@@ -12,29 +12,67 @@ static const struct config_cache_rule *rule_of(const struct request *req)
     return req->way->config && req->way->config->has_cache ? &req->way->config->cache : NULL;
 }
 
-/* The cookies that count as credentials; weir's own never does. data NULL: there are none. */
-static struct str credential_cookies(struct request *req, const struct config_cache_rule *rule)
+static bool counts_as_credential(struct str pair, const struct config_cache_rule *rule)
 {
-    const struct field *field = message_field(&req->msg, FIELD_COOKIE);
-    struct str out = { NULL, 0 };
-    for (; field; field = message_next(&req->msg, field)) {
+    ptrdiff_t equals = str_find(pair, '=');
+    struct str name = equals < 0 ? pair : str_n(pair.data, (size_t)equals);
+    if (pair.len == 0 || str_eq(name, STR("weir_position")))
+        return false;
+    if (!rule || !rule->has_cookies)
+        return true;
+    for (unsigned i = 0; i < rule->cookie_count; i++) {
+        if (str_eq(name, rule->cookies[i]))
+            return true;
+    }
+    return false;
+}
+
+/* The cookies that count as credentials; weir's own never does. data NULL: there are none. False: out of memory, which must
+ * not look like that. */
+static bool credential_cookies(struct request *req, const struct config_cache_rule *rule, struct str *out)
+{
+    const struct field *first = message_field(&req->msg, FIELD_COOKIE);
+    size_t size = 0;
+    struct writer w;
+
+    *out = (struct str){ NULL, 0 };
+    for (const struct field *field = first; field; field = message_next(&req->msg, field))
+        size += field->value.len + 2;
+    if (size == 0)
+        return true;
+    char *data = arena_alloc(&req->arena, size);
+    if (!data)
+        return false;
+    writer_init(&w, data, size);
+    for (const struct field *field = first; field; field = message_next(&req->msg, field)) {
         struct str rest = field->value;
         struct str pair;
         while (str_split(&rest, ';', &pair)) {
             pair = str_trim(pair);
-            ptrdiff_t equals = str_find(pair, '=');
-            struct str name = equals < 0 ? pair : str_n(pair.data, (size_t)equals);
-            bool counts = pair.len > 0 && !str_eq(name, STR("weir_position"));
-            if (counts && rule && rule->has_cookies) {
-                counts = false;
-                for (unsigned i = 0; i < rule->cookie_count && !counts; i++)
-                    counts = str_eq(name, rule->cookies[i]);
-            }
-            if (counts)
-                out = arena_printf(&req->arena, "%.*s%s%.*s", STR_FMT(out), out.data ? "; " : "", STR_FMT(pair));
+            if (!counts_as_credential(pair, rule))
+                continue;
+            writer_put(&w, pair);
+            writer_put(&w, STR(";"));
         }
     }
-    return out;
+    if (w.len > 0)
+        *out = writer_str(&w);
+    return !w.is_over;
+}
+
+/* Fields that change what apps answer and are in no key: a trusted peer may send them, the cache keeps out. */
+static bool has_foreign_identity(const struct request *req)
+{
+    static const enum field_id ids[] = {
+        FIELD_X_FORWARDED_PREFIX, FIELD_X_FORWARDED_SCHEME, FIELD_X_FORWARDED_SERVER, FIELD_X_FORWARDED_SSL,
+        FIELD_X_HOST, FIELD_X_HTTP_METHOD, FIELD_X_HTTP_METHOD_OVERRIDE, FIELD_X_METHOD_OVERRIDE,
+        FIELD_X_ORIGINAL_HOST, FIELD_X_ORIGINAL_URL, FIELD_X_REWRITE_URL,
+    };
+    for (unsigned i = 0; req->is_peer_trusted && i < COUNT_OF(ids); i++) {
+        if (req->msg.first[ids[i]])
+            return true;
+    }
+    return false;
 }
 
 /* The one place where keys are made. */
@@ -67,7 +105,7 @@ static void decide(struct request *req, struct str cookies)
     if (method != METHOD_GET && method != METHOD_HEAD)
         return;
     req->forwarded = FWD_BYPASS;
-    if (req->is_write || req->bypasses_cache || req->has_upload || req->msg.has_upgrade)
+    if (req->is_write || req->bypasses_cache || req->has_upload || req->msg.has_upgrade || has_foreign_identity(req))
         return;
     req->forwarded = FWD_URI_MISS;
     req->may_use_store = !req->asks.control.is_no_store;
@@ -227,7 +265,9 @@ enum verdict stage_lookup(struct request *req)
         if (req->world->config->cache.memory_bytes == 0)
             return NEXT;
         cache_request_read(&req->msg, &req->asks);
-        struct str cookies = credential_cookies(req, rule_of(req));
+        struct str cookies;
+        if (!credential_cookies(req, rule_of(req), &cookies))
+            return request_fail(req, ERR_NO_MEMORY);
         decide(req, cookies);
         if (!make_key(req, cookies))
             return request_fail(req, ERR_NO_MEMORY);

@@ -22,12 +22,17 @@ static void on_turn_posted(struct post *post)
     struct fetch *fetch = fetch_from(CONTAINER_OF(post, struct fetch, turn_post));
     fetch->holds--;
     fetch->is_in_line = false;
-    fetch->has_place = true;
+    fetch->has_place = !fetch->is_refused;
     timer_cancel(&fetch->queue);
     if (fetch->is_over) { /* it left while its turn was being told */
         fetch_release(fetch);
         if (fetch->holds == 0)
             fetch_free(fetch);
+        return;
+    }
+    if (fetch->is_refused) {
+        fetch->req->retry_after_s = 1;
+        fetch_resume(fetch, fetch_fail(fetch, ERR_QUEUE_FULL));
         return;
     }
     /* The choice may have gone stale meanwhile: choose again, the place stays. */
@@ -42,22 +47,35 @@ static void on_turn(struct line_waiter *waiter)
     loop_post(fetch->lane->loop, &fetch->turn_post);
 }
 
+/* The full line gave its place to somebody with a better claim. Under the line's lock: only posts. */
+static void on_refused(struct line_waiter *waiter)
+{
+    struct fetch *fetch = CONTAINER_OF(waiter, struct fetch, waiter);
+    fetch->is_refused = true;
+    on_turn(waiter);
+}
+
+/* False: its turn, or its refusal, is being told, and on_turn_posted() sees to the rest. */
+static bool quit_line(struct fetch *fetch)
+{
+    if (!fetch->is_in_line || !line_quit(fetch->supply->line, &fetch->waiter) || fetch->is_refused)
+        return false;
+    fetch->is_in_line = false;
+    fetch->holds--;
+    return true;
+}
+
 static void leave_line(struct fetch *fetch)
 {
     timer_cancel(&fetch->queue);
-    if (!fetch->is_in_line || !line_quit(fetch->supply->line, &fetch->waiter))
-        return; /* its turn is being told: on_turn_posted() gives the place back */
-    fetch->is_in_line = false;
-    fetch->holds--;
+    quit_line(fetch);
 }
 
 static void on_queue_time(void *arg)
 {
     struct fetch *fetch = fetch_from(arg);
-    if (!line_quit(fetch->supply->line, &fetch->waiter))
+    if (!quit_line(fetch))
         return;
-    fetch->is_in_line = false;
-    fetch->holds--;
     fetch->req->retry_after_s = 1;
     fetch_resume(fetch, fetch_fail(fetch, ERR_QUEUE_TIMEOUT));
 }
@@ -69,6 +87,8 @@ static enum verdict stand_in_line(struct fetch *fetch)
 
     fetch->waiter.priority = (uint8_t)(req->way->config ? req->way->config->priority : PRIORITY_NORMAL);
     fetch->waiter.on_turn = on_turn;
+    fetch->waiter.on_refused = on_refused;
+    fetch->is_refused = false;
     /* Before entering: its turn may come from another thread at once. */
     fetch->is_in_line = true;
     fetch->holds++;

@@ -227,7 +227,8 @@ void post_version(struct admin *admin, const struct call *call, struct reply *re
     struct str name = call->parts[0];
     struct str upstream;
     json_t *canary = json_object_get(call->body, "canary");
-    if (!find_edition(world, name)) {
+    const struct edition *edition = find_edition(world, name);
+    if (!edition) {
         reply_problem(reply, 404, "not-found", "the config has no such version");
         return;
     }
@@ -252,7 +253,9 @@ void post_version(struct admin *admin, const struct call *call, struct reply *re
         reply_problem(reply, 400, "bad-body", "this version has no canary yet: say its \"upstream\"");
         return;
     }
+    const struct canary *now = atomic_load_explicit(&edition->canary, memory_order_acquire);
     log_info("admin: canary of %.*s: %g %%", STR_FMT(name), share);
     reply_json(reply, 200,
-               json_pack("{s:o, s:{s:f}}", "version", json_of_str(name), "canary", "percent", share));
+               json_pack("{s:o, s:{s:o, s:f}}", "version", json_of_str(name), "canary", "upstream",
+                         json_of_word(now->config.upstream), "percent", now->config.percent));
 }

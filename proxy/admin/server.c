@@ -120,7 +120,8 @@ static void put_reply(struct caller *caller, struct reply *reply)
     writer_field_u64(&w, STR("Content-Length"), buf_len(&reply->body));
     writer_field(&w, STR("Cache-Control"), STR("no-store"));
     writer_field(&w, STR("X-Content-Type-Options"), STR("nosniff"));
-    writer_put(&w, buf_str(&reply->fields));
+    if (buf_len(&reply->fields) > 0)
+        writer_put(&w, buf_str(&reply->fields));
     if (caller->closes)
         writer_field(&w, STR("Connection"), STR("close"));
     else if (caller->msg.minor == 0)

@@ -131,15 +131,24 @@ bool addr_is_loopback(const struct addr *addr)
     return (is_mapped_v4(bytes) && bytes[12] == 127) || memcmp(bytes, one, 16) == 0;
 }
 
+static void format_v4(const uint8_t bytes[4], char *out)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        out += str_put_u64(out, bytes[i]);
+        *out++ = i < 3 ? '.' : '\0';
+    }
+}
+
 void addr_format_host(const struct sockaddr *sa, char *out, size_t size)
 {
+    CHECK(size >= 16);
     uint8_t bytes[16];
     if (!mapped(sa, bytes)) {
         snprintf(out, size, "unix");
         return;
     }
-    if (is_mapped_v4(bytes))
-        inet_ntop(AF_INET, bytes + 12, out, (socklen_t)size);
+    if (is_mapped_v4(bytes)) /* inet_ntop() goes through printf, and this is asked for every request */
+        format_v4(bytes + 12, out);
     else
         inet_ntop(AF_INET6, bytes, out, (socklen_t)size);
 }

@@ -194,7 +194,7 @@ bool cache_insert(struct cache *cache, const struct key *key, struct object *obj
     if (is_in) {
         /* The generation is read before the times are: a purge sets its time first, so it either is seen
          * here, or makes the generation outdated. */
-        uint32_t generation = tenant_generation(object->tenant);
+        uint32_t generation = account_generation(object->tenant);
         pthread_mutex_lock(&shard->lock);
         is_in = !is_too_old(shard, object, fetch_started_ms);
         if (is_in) {
@@ -214,7 +214,7 @@ void cache_insert_marker(struct cache *cache, const struct key *key, struct obje
     struct shard *shard = shard_of(cache, marker->hash);
     struct list victims;
     list_init(&victims);
-    uint32_t generation = tenant_generation(marker->tenant);
+    uint32_t generation = account_generation(marker->tenant);
     struct object *found;
     pthread_mutex_lock(&shard->lock);
     for (uint32_t at = INDEX_START; (found = index_next(&shard->index, key, &at));) {

@@ -13,7 +13,7 @@ enum waiter_state {
 struct flight {
     struct flight *next; /* in its bucket */
     struct shard *shard;
-    struct tenant *tenant;
+    struct account *tenant;
     uint32_t generation; /* the tenant's when it began: after a purge nobody joins */
     bool is_listed;      /* others may join */
     bool is_over;        /* its waiters are being told */
@@ -84,7 +84,7 @@ static struct flight *find(struct shard *shard, const struct key *key, struct st
             !str_eq(flight->key.primary, key->primary) || !str_eq(flight->key.selector, key->selector) ||
             !str_eq(flight->vary_key, vary))
             continue;
-        if (flight->generation == tenant_generation(flight->tenant))
+        if (flight->generation == account_generation(flight->tenant))
             return flight;
         unlist(flight);
     }
@@ -101,13 +101,13 @@ static struct str put(char *at, struct str part)
 static struct flight *flight_new(struct shard *shard, const struct key *key, struct str vary)
 {
     struct flight *flight = malloc(sizeof *flight + key->primary.len + key->selector.len + vary.len);
-    struct tenant *tenant = flight ? tenant_get(shard->cache, key_tenant(key)) : NULL;
+    struct account *tenant = flight ? account_get(shard->cache, key_tenant(key)) : NULL;
     if (!tenant) {
         free(flight);
         return NULL;
     }
     *flight = (struct flight){ .shard = shard, .tenant = tenant, .key = *key };
-    flight->generation = tenant_generation(tenant);
+    flight->generation = account_generation(tenant);
     list_init(&flight->waiters);
     flight->key.primary = put(flight->bytes, key->primary);
     flight->key.selector = put(flight->bytes + key->primary.len, key->selector);
@@ -117,7 +117,7 @@ static struct flight *flight_new(struct shard *shard, const struct key *key, str
 
 static void flight_free(struct flight *flight)
 {
-    tenant_unref(flight->tenant);
+    account_unref(flight->tenant);
     free(flight);
 }
 

@@ -27,23 +27,23 @@ struct growth *object_growth(const struct object *object)
 
 /* --- pieces --- */
 
-static struct object_piece *piece_new(struct tenant *tenant, uint32_t size)
+static struct object_piece *piece_new(struct account *tenant, uint32_t size)
 {
     struct object_piece *piece = malloc(sizeof *piece + size);
     if (!piece)
         return NULL;
     *piece = (struct object_piece){ .refs = 1, .size = size };
-    tenant_charge(tenant, malloc_usable_size(piece) + MALLOC_OVERHEAD);
+    account_charge(tenant, malloc_usable_size(piece) + MALLOC_OVERHEAD);
     return piece;
 }
 
-uint64_t pieces_release(struct tenant *tenant, struct object_piece *piece)
+uint64_t pieces_release(struct account *tenant, struct object_piece *piece)
 {
     uint64_t freed = 0;
     while (piece && atomic_fetch_sub_explicit(&piece->refs, 1, memory_order_acq_rel) == 1) {
         struct object_piece *next = piece->next;
         freed += piece->fill;
-        tenant_discharge(tenant, malloc_usable_size(piece) + MALLOC_OVERHEAD);
+        account_discharge(tenant, malloc_usable_size(piece) + MALLOC_OVERHEAD);
         free(piece);
         piece = next;
     }
@@ -112,6 +112,7 @@ static bool add_piece(struct object *object, struct growth *growth, uint64_t siz
 static void publish(struct object *object, uint64_t added, enum object_state state)
 {
     struct list woken;
+    struct held_news news = { 0 };
     list_init(&woken);
     pthread_mutex_t *lock = object_lock(object);
     pthread_mutex_lock(lock);
@@ -122,12 +123,15 @@ static void publish(struct object *object, uint64_t added, enum object_state sta
     list_take_all(&woken, &growth->waiting);
     atomic_store_explicit(&object->size, size, memory_order_release);
     if (state == OBJECT_SEALED && !object_is_window(object)) {
-        tenant_discharge(object->tenant, malloc_usable_size(growth) + MALLOC_OVERHEAD);
+        account_discharge(object->tenant, malloc_usable_size(growth) + MALLOC_OVERHEAD);
+        news = (struct held_news){ growth->on_held, growth->on_held_arg }; /* nothing will be held back now */
         object->first = growth->first;
         free(growth);
     }
     atomic_store_explicit(&object->state, state, memory_order_release);
     pthread_mutex_unlock(lock);
+    if (news.fn)
+        news.fn(news.arg);
 
     for (struct list *at = woken.next, *next; at != &woken; at = next) {
         next = at->next;

@@ -133,7 +133,7 @@ bool shard_link(struct shard *shard, struct object *object, uint32_t generation,
     /* Counted last: from here on a purge kills it. */
     object->generation = generation;
     bool is_alive =
-        object_is_marker(object) ? !object_is_dead(object) : tenant_enter(object->tenant, generation);
+        object_is_marker(object) ? !object_is_dead(object) : account_enter(object->tenant, generation);
     if (!is_alive) {
         index_drop(&shard->index, object);
         return false;
@@ -149,7 +149,7 @@ void shard_unlink(struct shard *shard, struct object *object, struct list *victi
     index_drop(&shard->index, object);
     dequeue(shard, object);
     if (!object_is_marker(object))
-        tenant_leave(object->tenant, object->generation);
+        account_leave(object->tenant, object->generation);
     list_push_back(victims, &object->link);
 }
 

@@ -13,7 +13,7 @@
 #include "cache/cache.h"
 #include "cache/index.h"
 #include "cache/object_inside.h"
-#include "cache/tenant.h"
+#include "cache/account.h"
 #include "http/caching.h"
 
 #define FREQ_MAX       3   /* the cap of S3-FIFO's counter: a hot object's line is not written any more */
@@ -87,7 +87,7 @@ void shard_fini(struct shard *shard); /* lets go of all objects */
 
 static inline bool object_is_dead(const struct object *object)
 {
-    return object->generation != tenant_generation(object->tenant);
+    return object->generation != account_generation(object->tenant);
 }
 
 /* What cache_find() and flight_join() both ask. */

@@ -76,7 +76,7 @@ char *object_inline_body(const struct object *object)
 /* --- life --- */
 
 /* Room for an object, with its key in place; not growing yet. */
-static struct object *allocate(struct tenant *tenant, const struct key *key, size_t meta_bytes, size_t more)
+static struct object *allocate(struct account *tenant, const struct key *key, size_t meta_bytes, size_t more)
 {
     CHECK(key->primary.len <= UINT16_MAX);
     CHECK(key->selector.len <= UINT16_MAX);
@@ -94,11 +94,11 @@ static struct object *allocate(struct tenant *tenant, const struct key *key, siz
     char *at = (char *)(object + 1) + meta_bytes;
     put(&at, key->primary);
     put(&at, key->selector);
-    tenant_charge(tenant, cost_of(object));
+    account_charge(tenant, cost_of(object));
     return object;
 }
 
-static struct object *allocate_with_meta(struct tenant *tenant, const struct key *key,
+static struct object *allocate_with_meta(struct account *tenant, const struct key *key,
                                          const struct object_meta *meta)
 {
     size_t body = inline_bytes(meta);
@@ -112,19 +112,19 @@ static struct object *allocate_with_meta(struct tenant *tenant, const struct key
 
 struct object *object_new(struct cache *cache, const struct key *key, const struct object_meta *meta)
 {
-    struct tenant *tenant = cache ? tenant_get(cache, key_tenant(key)) : NULL;
+    struct account *tenant = cache ? account_get(cache, key_tenant(key)) : NULL;
     if (cache && !tenant)
         return NULL;
     struct growth *growth = calloc(1, sizeof *growth);
     struct object *object = growth ? allocate_with_meta(tenant, key, meta) : NULL;
     if (!object) {
         free(growth);
-        tenant_unref(tenant);
+        account_unref(tenant);
         return NULL;
     }
     list_init(&growth->waiting);
     object->growth = growth;
-    tenant_charge(tenant, cost_of(growth));
+    account_charge(tenant, cost_of(growth));
     if (cache)
         cache_make_room(cache, object->hash);
     return object;
@@ -132,10 +132,10 @@ struct object *object_new(struct cache *cache, const struct key *key, const stru
 
 struct object *object_new_marker(struct cache *cache, const struct key *key, int64_t until_ms)
 {
-    struct tenant *tenant = tenant_get(cache, key_tenant(key));
+    struct account *tenant = account_get(cache, key_tenant(key));
     struct object *object = tenant ? allocate(tenant, key, 0, 0) : NULL;
     if (!object) {
-        tenant_unref(tenant);
+        account_unref(tenant);
         return NULL;
     }
     object->size = (uint64_t)until_ms;
@@ -179,20 +179,20 @@ struct object *object_ref(struct object *object)
 
 static void object_free(struct object *object)
 {
-    struct tenant *tenant = object->tenant;
+    struct account *tenant = object->tenant;
     uint8_t state = atomic_load_explicit(&object->state, memory_order_relaxed);
     struct growth *growth = state == OBJECT_MARKER ? NULL : object_growth(object);
     if (growth) {
         pieces_release(tenant, growth->first);
         pieces_release(tenant, growth->last);
-        tenant_discharge(tenant, cost_of(growth));
+        account_discharge(tenant, cost_of(growth));
         free(growth);
     } else if (state != OBJECT_MARKER) {
         pieces_release(tenant, object->first);
     }
-    tenant_discharge(tenant, cost_of(object));
+    account_discharge(tenant, cost_of(object));
     free(object);
-    tenant_unref(tenant);
+    account_unref(tenant);
 }
 
 struct object *object_unref(struct object *object)

@@ -17,7 +17,7 @@
 #define OBJECT_MARKER   3     /* a fourth state: it only says that its key is uncacheable */
 #define MALLOC_OVERHEAD 16    /* a chunk's head, and what it is rounded up to */
 
-struct tenant;
+struct account;
 struct growth;
 
 enum where {
@@ -45,7 +45,7 @@ struct object {
     _Atomic uint8_t is_window;
     uint8_t freq;          /* shard: uses since it was last looked at, at most FREQ_MAX */
     uint8_t where;         /* shard: enum where */
-    struct tenant *tenant; /* who pays; NULL: nobody */
+    struct account *tenant; /* who pays; NULL: nobody */
     _Atomic uint64_t size; /* bytes published; a marker's: when it ends */
     union {
         struct object_piece
@@ -116,7 +116,7 @@ char *object_inline_body(const struct object *object);
 
 /* Lets go of a reference on a piece and, one after the other, of all that nothing else holds. Returns the
  * bytes that went. */
-uint64_t pieces_release(struct tenant *tenant, struct object_piece *piece);
+uint64_t pieces_release(struct account *tenant, struct object_piece *piece);
 /* The same while the object grows: its held bytes fall, and who waits for that is told. Under no lock. */
 void object_release_piece(struct object *object, struct object_piece *piece);
 

@@ -36,8 +36,8 @@ uint64_t cache_purge_tenant(struct cache *cache, struct str name, int64_t now_ms
 {
     /* The time first: see cache_insert(). Also for who is not here: a fetch that is on its way made no object
      * yet. */
-    set_later(&cache->purged_ms[tenant_purge_slot(name)], now_ms);
-    uint64_t count = tenant_purge(cache, name);
+    set_later(&cache->purged_ms[account_purge_slot(name)], now_ms);
+    uint64_t count = account_purge(cache, name);
     count_up(&cache->purged, count);
     return count;
 }

@@ -35,7 +35,8 @@ static inline void writer_put(struct writer *w, struct str s)
         w->is_over = true;
         return;
     }
-    memcpy(w->data + w->len, s.data, s.len);
+    if (s.len > 0)
+        memcpy(w->data + w->len, s.data, s.len);
     w->len += s.len;
 }
 

@@ -68,7 +68,6 @@ static void carry_begin(struct request *req, struct writer *head, int64_t length
     if (!client || client->state == CLIENT_CLOSED)
         return;
     client->is_chunked = false;
-    client->has_chunk = false;
     client->chunk_left = 0;
     if (length >= 0) {
         writer_field_u64(head, STR("Content-Length"), (uint64_t)length);
@@ -95,13 +94,12 @@ static void carry_begin(struct request *req, struct writer *head, int64_t length
 
 /* What goes out in one call: ours before, the pieces, ours after. */
 struct load {
-    struct iovec iov[BATCH_IOV_MAX + 4];
+    struct iovec iov[BATCH_IOV_MAX + 5];
     int count;
     size_t before;
     size_t body;
     size_t after;
     char chunk[24];
-    struct str end;
 };
 
 static void load_add(struct load *load, const void *data, size_t len)
@@ -129,31 +127,47 @@ static void load_chunk_head(struct load *load, struct client *client, const stru
         body += pieces[i].iov_len;
     if (!client->is_chunked || client->chunk_left > 0 || body == 0)
         return;
-    /* The line end behind the chunk before comes with this head, so that each piece is written once. */
-    size_t n = client->has_chunk ? 2 : 0;
-    memcpy(load->chunk, "\r\n", 2);
-    n += chunk_head(load->chunk + n, body);
+    size_t n = chunk_head(load->chunk, body);
     load_add(load, load->chunk, n);
     load->before += n;
-    client->has_chunk = true;
     client->chunk_left = (uint32_t)body;
 }
 
 /* The last chunk and the trailers. */
-static struct str chunked_end(const struct client *client, const struct request *req)
+static struct str chunked_end(const struct request *req)
 {
     struct writer w;
     struct str name;
     struct str value;
     size_t at = 0;
     if (!req->trailers)
-        return client->has_chunk ? STR("\r\n0\r\n\r\n") : STR("0\r\n\r\n");
+        return STR("0\r\n\r\n");
     writer_init(&w, req->lane->forward, sizeof req->lane->forward);
-    writer_put(&w, client->has_chunk ? STR("\r\n0\r\n") : STR("0\r\n"));
+    writer_put(&w, STR("0\r\n"));
     while (body_in_trailer(req->trailers, &at, &name, &value))
         writer_field(&w, name, value);
     writer_end(&w);
     return writer_str(&w);
+}
+
+/* A chunk's line end goes out with its last byte, so that who reads chunk by chunk has each when it was made. */
+static void load_chunk_end(struct load *load, const struct request *req, const struct iovec *pieces, int count,
+                           unsigned flags)
+{
+    size_t given = 0;
+    for (int i = 0; i < count; i++)
+        given += pieces[i].iov_len;
+    if (load->body != req->client->chunk_left)
+        return; /* the chunk goes on in the next call */
+    if (load->body > 0) {
+        load_add(load, "\r\n", 2);
+        load->after = 2;
+    }
+    if (!(flags & WRITE_LAST) || load->body != given)
+        return;
+    struct str end = chunked_end(req);
+    load_add(load, end.data, end.len);
+    load->after += end.len;
 }
 
 /* Bytes from `from` on of what is ours or must be kept go to client->out. */
@@ -216,19 +230,10 @@ static int64_t carry_write(struct request *req, const struct iovec *pieces, int 
         load_add(&load, req->lane->batch.head, req->lane->batch.head_len);
         load.before = req->lane->batch.head_len;
     }
-    uint32_t chunk_left = client->chunk_left;
     load_chunk_head(&load, client, pieces, count);
     load_pieces(&load, client, pieces, count);
-    /* A chunk in progress may leave pieces for the next call, then this is not the end. */
-    bool is_whole = chunk_left == 0 || load.body == chunk_left;
-    size_t given = 0;
-    for (int i = 0; i < count; i++)
-        given += pieces[i].iov_len;
-    if ((flags & WRITE_LAST) && is_whole && load.body == given && client->is_chunked) {
-        load.end = chunked_end(client, req);
-        load_add(&load, load.end.data, load.end.len);
-        load.after = load.end.len;
-    }
+    if (client->is_chunked)
+        load_chunk_end(&load, req, pieces, count, flags);
     ssize_t sent = is_blocked || load.count == 0 ? 0 : stream_writev(client->stream, load.iov, load.count);
     int64_t taken = sent < 0 ? -1 : settle(client, &load, (size_t)sent, flags);
     if (taken < 0)

@@ -262,6 +262,10 @@ static void take_heads(struct client *client, struct str fresh)
             refuse(client, n);
             break;
         }
+        if (n == 0 && client->is_eof) { /* half a head that will never end */
+            client_close(client);
+            return;
+        }
         if (n == 0) {
             if (!client->head_started_ns) {
                 client->head_started_ns = loop_now_ns(client->lane->loop);
@@ -373,6 +377,8 @@ static void drop_upload(struct client *client, struct str fresh)
     if (event == BODY_END) {
         end_upload(client);
         client_next(client);
+    } else if (client->is_eof) {
+        client_close(client);
     }
 }
 
@@ -389,6 +395,14 @@ static void on_end(struct client *client)
             client->wants_upload = false;
             request_upload_failed(client->req, ERR_CLIENT_ABORT);
         }
+        break;
+    case CLIENT_IDLE:
+    case CLIENT_DRAIN: /* pipelined requests that were read already still get theirs */
+        if (buf_len(&client->in) == 0 || list_is_empty(&client->later.link)) {
+            client_close(client);
+            break;
+        }
+        stream_want_read(client->stream, false);
         break;
     default:
         client_close(client);

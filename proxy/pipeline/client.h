@@ -61,7 +61,6 @@ struct client {
     bool is_eof : 1;          /* the client will send no more */
     bool closes : 1;          /* after this reply */
     bool is_chunked : 1;      /* this reply */
-    bool has_chunk : 1;       /* one was begun */
     bool is_head_held : 1;    /* begin() was called, nothing written yet */
     bool is_head_over : 1;    /* ... and it did not fit */
     bool wants_upload : 1;

@@ -11,7 +11,7 @@ void relay_interim(void *arg, const struct message *interim)
     struct fetch *fetch = fetch_from(arg);
     struct request *req = fetch->req;
     struct writer w;
-    if (!fetch->is_attached || fetch->flight || req->has_begun || req->msg.minor == 0)
+    if (!fetch->is_attached || req->has_begun || req->msg.minor == 0)
         return;
     writer_init(&w, req->lane->forward, sizeof req->lane->forward);
     writer_status_line(&w, interim->status, interim->reason);
@@ -68,7 +68,8 @@ static void on_held_low(void *arg)
 static void watch_size(struct fetch *fetch)
 {
     struct cache *cache = fetch->lane->city->cache;
-    if (!fetch->is_window && object_size(fetch->growing) > cache_object_max(cache)) {
+    bool is_too_much = object_size(fetch->growing) > cache_object_max(cache) || cache_is_full(cache);
+    if (!fetch->is_window && !fetch->has_ended && is_too_much) {
         fetch->is_window = true;
         fetch->req->is_stored = false;
         cache_remove(cache, fetch->growing);

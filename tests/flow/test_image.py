@@ -105,7 +105,10 @@ def image(storage):
 
 @pytest.fixture(scope="module")
 def root(storage):
-    return Path(storage("mount", storage("from", "--pull-never", "weir")))
+    root = Path(storage("mount", storage("from", "--pull-never", "weir")))
+    run("mount", "-t", "proc", "proc", root / "proc")  # as a container has it
+    yield root
+    run("umount", root / "proc")
 
 
 class App(BaseHTTPRequestHandler):

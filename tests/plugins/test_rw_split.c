@@ -1,109 +1,12 @@
-/* What rw_split promises to a client: reads on replicas, its own writes read back, and nobody else's token
- * believed. */
+/* What rw_split promises to a client: reads on replicas, and its own writes read back, from servers and cache
+ * alike. */
 #include <criterion/criterion.h>
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "fake_host.h"
+#include "rw_split_kit.h"
 
-#define KEY_A  "0123456789abcdef-a"
-#define KEY_B  "0123456789abcdef-b"
-#define HOUR   (3600 * INT64_C(1000))
-#define WINDOW 2000
-
-static const struct weir_plugin *plugin;
-
-static void load(void)
-{
-    plugin = fake_load(PLUGIN_PATH);
-}
-
-TestSuite(rw_split, .init = load);
-
-static void *make(struct weir_config config)
-{
-    char error[200] = "";
-    void *self = plugin->configure(&fake_host, &config, error, sizeof error);
-
-    cr_assert(self, "%s", error);
-    return self;
-}
-
-static void *make_with_keys(const char *first, const char *second)
-{
-    return make((struct weir_config){ { { .name = "keys", .items = { first, second } } } });
-}
-
-static void *make_default(void)
-{
-    return make((struct weir_config){ 0 });
-}
-
-static struct weir_request request_of(const char *method, const char *tenant)
-{
-    return (struct weir_request){ .method = method, .tenant = tenant, .domain = "main" };
-}
-
-static struct weir_str field_absent(const struct weir_answer *answer, const char *name)
-{
-    return (struct weir_str){ 0 };
-}
-
-static struct weir_answer answer_of(int status, enum weir_role role)
-{
-    return (struct weir_answer){
-        .size = sizeof(struct weir_answer),
-        .status = status,
-        .role = role,
-        .sent_ms = fake_wall_ms,
-        .field = field_absent,
-    };
-}
-
-/* The token that a write gets; empty without one. */
-static void write_token(void *self, struct weir_request request, struct weir_answer answer, char out[512])
-{
-    struct weir_verdict verdict = { .size = sizeof verdict };
-
-    plugin->answered(self, &request, &answer, &verdict);
-    snprintf(out, 512, "%.*s", (int)verdict.token.len, verdict.token.data ? verdict.token.data : "");
-    cr_assert_eq(verdict.token_age_s, out[0] ? 3600 : 0);
-}
-
-static void token_of(void *self, const char *tenant, char out[512])
-{
-    write_token(self, request_of("POST", tenant), answer_of(201, WEIR_PRIMARY), out);
-    cr_assert(out[0]);
-}
-
-static struct weir_candidate candidate(enum weir_role role, bool is_usable, bool was_tried)
-{
-    return (struct weir_candidate){
-        .size = sizeof(struct weir_candidate), .role = role, .is_usable = is_usable, .was_tried = was_tried
-    };
-}
-
-static struct weir_choice choose(void *self, struct weir_request request)
-{
-    struct weir_candidate servers[] = { candidate(WEIR_PRIMARY, true, false),
-                                        candidate(WEIR_REPLICA, true, false) };
-    struct weir_choice choice = { .size = sizeof choice };
-
-    plugin->choose(self, &request, servers, 2, false, &choice);
-    cr_assert_eq(choice.kind, WEIR_ROLES);
-    return choice;
-}
-
-static bool reads_from_primary(void *self, const char *tenant, const char *header, const char *cookie)
-{
-    struct weir_request request = request_of("GET", tenant);
-
-    request.header = header;
-    request.cookie = cookie;
-    return choose(self, request).roles == WEIR_ROLES_PRIMARY;
-}
+TestSuite(rw_split, .init = kit_load);
 
 Test(rw_split, safe_methods_read_and_all_others_write)
 {
@@ -177,21 +80,6 @@ Test(rw_split, steps_over_candidates_by_their_own_size)
     plugin->destroy(self);
 }
 
-Test(rw_split, a_token_has_five_parts_and_fits_a_cookie)
-{
-    char token[512], begin[64];
-    void *self = make_default();
-
-    token_of(self, "acme", token);
-    snprintf(begin, sizeof begin, "v1.main.-.%" PRId64 ".", fake_wall_ms);
-    cr_assert_eq(strncmp(token, begin, strlen(begin)), 0, "%s", token);
-    cr_assert_eq(strlen(token), strlen(begin) + 43);
-    cr_assert_eq(strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.%"),
-                 strlen(token));
-    cr_assert_not(strstr(token, "acme"), "the tenant is signed, not told");
-    plugin->destroy(self);
-}
-
 Test(rw_split, the_writer_reads_from_the_primary_for_the_window)
 {
     char token[512];
@@ -220,19 +108,6 @@ Test(rw_split, a_read_in_the_window_does_not_fall_back_to_a_replica)
     plugin->destroy(self);
 }
 
-Test(rw_split, a_token_from_a_clock_that_is_ahead_counts)
-{
-    char token[512];
-    void *self = make_default();
-
-    token_of(self, "acme", token);
-    fake_wall_ms -= 30000;
-    cr_assert(reads_from_primary(self, "acme", token, NULL));
-    fake_wall_ms -= HOUR;
-    cr_assert_not(reads_from_primary(self, "acme", token, NULL), "but not by any distance");
-    plugin->destroy(self);
-}
-
 Test(rw_split, the_newest_of_cookie_and_header_wins)
 {
     char older[512], newer[512];
@@ -247,129 +122,6 @@ Test(rw_split, the_newest_of_cookie_and_header_wins)
     cr_assert(reads_from_primary(self, "acme", "v1.main.-.9.forged", newer));
     cr_assert_not(reads_from_primary(self, "acme", older, older));
     plugin->destroy(self);
-}
-
-Test(rw_split, every_changed_byte_voids_a_token)
-{
-    char token[512];
-    void *self = make_default();
-    size_t len;
-
-    token_of(self, "acme", token);
-    len = strlen(token);
-    for (size_t i = 0; i < len; i++) {
-        char kept = token[i];
-
-        token[i] = kept == '1' ? '2' : '1';
-        cr_assert_not(reads_from_primary(self, "acme", token, NULL), "byte %zu", i);
-        token[i] = kept;
-    }
-    for (size_t i = 0; i < len; i++) {
-        char kept = token[i];
-
-        token[i] = '\0';
-        cr_assert_not(reads_from_primary(self, "acme", token, NULL), "cut to %zu", i);
-        token[i] = kept;
-    }
-    strcat(token, "A");
-    cr_assert_not(reads_from_primary(self, "acme", token, NULL));
-    plugin->destroy(self);
-}
-
-Test(rw_split, nonsense_is_ignored)
-{
-    static const char *const rows[] = {
-        "",
-        ".",
-        "....",
-        ".....",
-        "v1....",
-        "v1.main.-.1.",
-        "v1.main.-..AAAA",
-        "v2.main.-.1790000000000.AAAA",
-        "v1.main.-.-1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-        "v1.main.-.99999999999999999999999.AAAA",
-        "v1.main.-.1790000000000.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.",
-        "\xff\xfe",
-        "%00"
-    };
-    char huge[5000];
-    void *self = make_default();
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        cr_assert_not(reads_from_primary(self, "acme", rows[i], rows[i]), "row %zu", i);
-    memset(huge, '.', sizeof huge - 1);
-    huge[sizeof huge - 1] = '\0';
-    cr_assert_not(reads_from_primary(self, "acme", huge, NULL));
-    cr_assert_leq(fake_hmacs, 12, "what cannot be a token costs no HMAC");
-    plugin->destroy(self);
-}
-
-Test(rw_split, tenants_and_domains_are_kept_apart)
-{
-    char token[512];
-    void *self = make_default();
-    struct weir_request request = request_of("GET", "acme");
-
-    token_of(self, "acme", token);
-    cr_assert_not(reads_from_primary(self, "tiny", token, NULL));
-    cr_assert_not(reads_from_primary(self, "acm", token, NULL));
-    cr_assert_not(reads_from_primary(self, "", token, NULL));
-    request.header = token;
-    request.domain = "billing";
-    cr_assert_neq(choose(self, request).roles, WEIR_ROLES_PRIMARY);
-    request.domain = "main";
-    cr_assert_eq(choose(self, request).roles, WEIR_ROLES_PRIMARY);
-    plugin->destroy(self);
-}
-
-Test(rw_split, a_domain_may_have_any_bytes)
-{
-    static const char *const domains[] = { "eu.main", "a b;c,\"", "\xc3\xa4", ".", "" };
-    void *self = make_default();
-
-    for (size_t i = 0; i < sizeof domains / sizeof domains[0]; i++) {
-        struct weir_request post = request_of("POST", "acme");
-        struct weir_request get = request_of("GET", "acme");
-        char token[512];
-
-        post.domain = get.domain = domains[i];
-        write_token(self, post, answer_of(200, WEIR_PRIMARY), token);
-        cr_assert_not(strpbrk(token, " ;,\"\\"), "row %zu: %s", i, token);
-        get.cookie = token;
-        cr_assert_eq(choose(self, get).roles, WEIR_ROLES_PRIMARY, "row %zu", i);
-    }
-    plugin->destroy(self);
-}
-
-Test(rw_split, keys_can_be_rotated)
-{
-    char token_a[512], token_b[512];
-    void *only_a = make_with_keys(KEY_A, NULL);
-    void *a_then_b = make_with_keys(KEY_A, KEY_B);
-    void *b_then_a = make_with_keys(KEY_B, KEY_A);
-    void *only_b = make_with_keys(KEY_B, NULL);
-
-    token_of(only_a, "acme", token_a);
-    token_of(b_then_a, "acme", token_b);
-    cr_assert(reads_from_primary(a_then_b, "acme", token_a, NULL));
-    cr_assert(reads_from_primary(b_then_a, "acme", token_a, NULL), "the old key still verifies");
-    cr_assert_not(reads_from_primary(only_b, "acme", token_a, NULL), "until it is gone");
-    cr_assert(reads_from_primary(only_b, "acme", token_b, NULL), "the first key signs");
-    cr_assert_not(reads_from_primary(only_a, "acme", token_b, NULL));
-}
-
-Test(rw_split, a_drawn_key_is_shared_by_instances_and_outlives_a_reload)
-{
-    char token[512];
-    void *before = make_default();
-    void *after;
-
-    token_of(before, "acme", token);
-    after = make_default();
-    plugin->destroy(before);
-    cr_assert(reads_from_primary(after, "acme", token, NULL));
-    plugin->destroy(after);
 }
 
 Test(rw_split, a_failed_write_counts_once_a_server_was_asked)
@@ -469,24 +221,6 @@ Test(rw_split, consistency_none_knows_no_tokens)
     cr_assert_not(none[0]);
     cr_assert_not(reads_from_primary(self, "acme", token, token));
     cr_assert(may_use(self, token, (struct weir_answer){ .sent_ms = 1, .role = WEIR_REPLICA }));
-}
-
-Test(rw_split, a_token_is_verified_once_a_request)
-{
-    char token[512];
-    void *self = make_default();
-    struct weir_request request = request_of("GET", "acme");
-    struct weir_inspection inspection = { .size = sizeof inspection };
-    struct weir_candidate server = candidate(WEIR_PRIMARY, true, false);
-    struct weir_choice choice = { .size = sizeof choice };
-
-    token_of(self, "acme", token);
-    request.cookie = token;
-    fake_hmacs = 0;
-    plugin->inspect(self, &request, &inspection);
-    plugin->choose(self, &request, &server, 1, false, &choice);
-    cr_assert_eq(fake_hmacs, 1);
-    plugin->destroy(self);
 }
 
 Test(rw_split, out_of_memory_stays_on_the_safe_side)

@@ -203,10 +203,10 @@ static struct {
     int64_t invalid_ms;    /* of the primary key */
 } model[MODEL_KEYS];
 
-static int64_t tenant_purged_ms[MODEL_TENANTS];
+static int64_t account_purged_ms[MODEL_TENANTS];
 
 /* model[] lies as [tenant][target][selector]. */
-static unsigned tenant_of(unsigned at)
+static unsigned account_of(unsigned at)
 {
     return at / (MODEL_TARGETS * MODEL_SELECTORS);
 }
@@ -217,14 +217,14 @@ static void model_init(void)
     for (unsigned i = 0; i < MODEL_KEYS; i++) {
         char target[32];
         snprintf(target, sizeof target, "/%u", i / MODEL_SELECTORS % MODEL_TARGETS);
-        struct key_parts parts = test_parts(tenants[tenant_of(i)], target);
+        struct key_parts parts = test_parts(tenants[account_of(i)], target);
         if (i % MODEL_SELECTORS)
             parts.version = STR("v1");
         test_key_of(&model[i].key, &parts);
         model[i].invalid_ms = -1;
     }
     for (unsigned i = 0; i < MODEL_TENANTS; i++)
-        tenant_purged_ms[i] = -1;
+        account_purged_ms[i] = -1;
 }
 
 static unsigned model_drop(unsigned from, unsigned to)
@@ -249,7 +249,7 @@ static void step(struct cache *cache, uint64_t *random, int64_t now_ms, bool has
             cr_assert_eq(found, model[i].object, "what was stored last, and nothing that was taken out");
     } else if (what < 75) {
         int64_t started_ms = now_ms - test_random(random) % 4;
-        int64_t invalid_ms = max_i64(model[i].invalid_ms, tenant_purged_ms[tenant_of(i)]);
+        int64_t invalid_ms = max_i64(model[i].invalid_ms, account_purged_ms[account_of(i)]);
         struct object *object = test_object_with(cache, key, &meta, test_random(random) % 9000);
         bool is_in = cache_insert(cache, key, object, started_ms);
         cr_assert(!is_in || started_ms > invalid_ms, "an answer from before must not come in");
@@ -279,13 +279,13 @@ static void step(struct cache *cache, uint64_t *random, int64_t now_ms, bool has
             model[k].invalid_ms = now_ms;
     } else {
         bool is_all = what == 99;
-        unsigned tenant = tenant_of(i), width = MODEL_TARGETS * MODEL_SELECTORS;
+        unsigned tenant = account_of(i), width = MODEL_TARGETS * MODEL_SELECTORS;
         uint64_t count =
             is_all ? cache_purge_all(cache, now_ms) : cache_purge_tenant(cache, key_tenant(key), now_ms);
         unsigned want = is_all ? model_drop(0, MODEL_KEYS) : model_drop(tenant * width, (tenant + 1) * width);
         cr_assert(has_room ? count == want : count <= want);
         for (unsigned k = is_all ? 0 : tenant; k < (is_all ? MODEL_TENANTS : tenant + 1); k++)
-            tenant_purged_ms[k] = now_ms;
+            account_purged_ms[k] = now_ms;
     }
 }
 

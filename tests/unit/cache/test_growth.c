@@ -171,6 +171,21 @@ Test(growth, tells_when_the_last_reader_left)
     object_unref(object);
 }
 
+Test(growth, whoever_asked_is_told_at_the_latest_when_it_is_sealed)
+{
+    struct object *object = grow(NULL, -1);
+    struct object_reader reader = { 0 };
+    unsigned calls = 0;
+    cr_assert(object_open(object, &reader));
+    append(object, 200 * KIB);
+    object_on_held(object, 0, count_call, &calls);
+    cr_expect_eq(calls, 0);
+    object_seal(object);
+    cr_expect_eq(calls, 1);
+    object_close(&reader);
+    object_unref(object);
+}
+
 Test(growth, asking_can_be_taken_back)
 {
     struct object *object = grow(NULL, -1);

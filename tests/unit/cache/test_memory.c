@@ -97,12 +97,12 @@ Test(memory, ghost_brings_what_returns_soon_into_the_main_queue)
     for (unsigned i = 0; i < 2000; i++) /* full */
         test_store(cache, numbered(next++), 1000, 1);
     test_store(cache, numbered(1), 1000, 1);
-    while (test_find(cache, numbered(1)))
-        for (unsigned i = 0; i < 50; i++)
-            test_store(cache, numbered(next++), 1000, 1);
+    for (unsigned i = 0; i < 800; i++)
+        test_store(cache, numbered(next++), 1000, 1);
+    cr_assert_null(test_find(cache, numbered(1)));
     test_store(cache, numbered(1), 1000,
                1); /* returns: once more it would be gone as soon, in the small queue */
-    for (unsigned i = 0; i < 400; i++)
+    for (unsigned i = 0; i < 800; i++)
         test_store(cache, numbered(next++), 1000, 1);
     cr_expect_not_null(test_find(cache, numbered(1)));
     cache_free(cache);
@@ -123,7 +123,6 @@ Test(memory, budget_is_kept_within_one_object_for_all_sizes)
     for (size_t row = 0; row < COUNT_OF(rows); row++) {
         struct cache *cache = test_cache(rows[row].memory, rows[row].shards);
         uint64_t random = 11, stored = 0;
-        unsigned found = 0;
         for (unsigned i = 0; i < 300 || stored < rows[row].memory * 3; i++) {
             uint64_t size = 1 + test_random(&random) % rows[row].size_max;
             stored += size;
@@ -134,8 +133,6 @@ Test(memory, budget_is_kept_within_one_object_for_all_sizes)
         cr_expect_leq(test_bytes(cache), rows[row].memory, "row %zu", row);
         cr_expect_gt(test_bytes(cache), rows[row].memory - 2 * rows[row].size_max - 64 * KIB,
                      "row %zu: and it is used", row);
-        for (unsigned i = 0; i < 300; i++)
-            found += test_find(cache, numbered(i)) != NULL;
         cr_expect_gt(test_objects(cache), 0);
         cache_free(cache);
     }

@@ -10,8 +10,7 @@
 #include "base/err.h"
 #include "http/message.h"
 
-/* A GET of target at host with the given field lines (each ends with \r\n); its views live in static memory.
- */
+/* A GET of target at host with the given field lines, each with its CRLF. The views live in static memory. */
 static inline void ask(struct message *request, const char *host, const char *target, const char *lines)
 {
     static char heads[8][8192];

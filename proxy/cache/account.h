@@ -3,8 +3,8 @@
  * A tenant is here while something of it exists (an object, a flight); objects share it by reference. It has
  * a generation: an object carries the one it came in with, and is dead once it differs, so that
  * a purge costs the same for one object and for a million. Any thread. */
-#ifndef CACHE_TENANT_H
-#define CACHE_TENANT_H
+#ifndef CACHE_ACCOUNT_H
+#define CACHE_ACCOUNT_H
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 
 struct cache;
 
-struct tenant {
+struct account {
     /* Its generation in the upper half; in the lower how many findable objects carry it. One word, so
      * that a purge's answer is exactly what it purged. */
     _Atomic uint64_t live;
@@ -25,26 +25,26 @@ struct tenant {
 };
 
 /* A reference, or NULL when out of memory. */
-struct tenant *tenant_get(struct cache *cache, struct str name);
-struct tenant *tenant_unref(struct tenant *tenant); /* NULL is fine; returns NULL */
+struct account *account_get(struct cache *cache, struct str name);
+struct account *account_unref(struct account *tenant); /* NULL is fine; returns NULL */
 
-static inline uint32_t tenant_generation(const struct tenant *tenant)
+static inline uint32_t account_generation(const struct account *tenant)
 {
     return (uint32_t)(atomic_load_explicit(&tenant->live, memory_order_acquire) >> 32);
 }
 
 /* One more object of that generation. False if the tenant was purged since. */
-bool tenant_enter(struct tenant *tenant, uint32_t generation);
-void tenant_leave(struct tenant *tenant, uint32_t generation);
+bool account_enter(struct account *tenant, uint32_t generation);
+void account_leave(struct account *tenant, uint32_t generation);
 
 /* Starts a new generation; returns how many objects died. 0 if there is no such tenant. */
-uint64_t tenant_purge(struct cache *cache, struct str name);
+uint64_t account_purge(struct cache *cache, struct str name);
 uint64_t tenants_purge(struct cache *cache);
 uint64_t tenants_live(struct cache *cache); /* how many objects can be found */
-uint32_t tenant_purge_slot(struct str name);
+uint32_t account_purge_slot(struct str name);
 
 /* Charges memory to it and to the cache's budget. tenant NULL: nobody pays. */
-void tenant_charge(struct tenant *tenant, uint64_t bytes);
-void tenant_discharge(struct tenant *tenant, uint64_t bytes);
+void account_charge(struct account *tenant, uint64_t bytes);
+void account_discharge(struct account *tenant, uint64_t bytes);
 
 #endif

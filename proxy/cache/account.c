@@ -1,4 +1,4 @@
-#include "cache/tenant.h"
+#include "cache/account.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -7,17 +7,17 @@
 #include "base/map.h"
 #include "cache/memory.h"
 
-static struct tenant *tenant_new(struct cache *cache, struct str name)
+static struct account *account_new(struct cache *cache, struct str name)
 {
-    struct tenant *tenant = aligned_alloc(64, (sizeof *tenant + name.len + 63) / 64 * 64);
+    struct account *tenant = aligned_alloc(64, (sizeof *tenant + name.len + 63) / 64 * 64);
     if (!tenant)
         return NULL;
-    *tenant = (struct tenant){ .cache = cache, .refs = 1 };
+    *tenant = (struct account){ .cache = cache, .refs = 1 };
     char *bytes = (char *)(tenant + 1);
     if (name.len > 0)
         memcpy(bytes, name.data, name.len);
     tenant->name = str_n(bytes, name.len);
-    tenant->purge_slot = tenant_purge_slot(name);
+    tenant->purge_slot = account_purge_slot(name);
     if (!map_put(cache->tenants, tenant->name, tenant)) {
         free(tenant);
         return NULL;
@@ -27,28 +27,28 @@ static struct tenant *tenant_new(struct cache *cache, struct str name)
     return tenant;
 }
 
-uint32_t tenant_purge_slot(struct str name)
+uint32_t account_purge_slot(struct str name)
 {
     return (uint32_t)(hash_bytes(name.data, name.len) % PURGE_SLOTS);
 }
 
-struct tenant *tenant_get(struct cache *cache, struct str name)
+struct account *account_get(struct cache *cache, struct str name)
 {
     pthread_mutex_lock(&cache->tenants_lock);
-    struct tenant *tenant = map_get(cache->tenants, name);
+    struct account *tenant = map_get(cache->tenants, name);
     if (tenant)
         atomic_fetch_add_explicit(&tenant->refs, 1, memory_order_relaxed);
     else
-        tenant = tenant_new(cache, name);
+        tenant = account_new(cache, name);
     pthread_mutex_unlock(&cache->tenants_lock);
     return tenant;
 }
 
-struct tenant *tenant_unref(struct tenant *tenant)
+struct account *account_unref(struct account *tenant)
 {
     if (!tenant)
         return NULL;
-    /* The last reference goes under the lock only, so that tenant_get() never revives a dead one. */
+    /* The last reference goes under the lock only, so that account_get() never revives a dead one. */
     uint32_t refs = atomic_load_explicit(&tenant->refs, memory_order_relaxed);
     while (refs > 1) {
         if (atomic_compare_exchange_weak_explicit(&tenant->refs, &refs, refs - 1, memory_order_release,
@@ -70,7 +70,7 @@ struct tenant *tenant_unref(struct tenant *tenant)
     return NULL;
 }
 
-bool tenant_enter(struct tenant *tenant, uint32_t generation)
+bool account_enter(struct account *tenant, uint32_t generation)
 {
     uint64_t live = atomic_load_explicit(&tenant->live, memory_order_relaxed);
     do {
@@ -80,7 +80,7 @@ bool tenant_enter(struct tenant *tenant, uint32_t generation)
     return true;
 }
 
-void tenant_leave(struct tenant *tenant, uint32_t generation)
+void account_leave(struct account *tenant, uint32_t generation)
 {
     uint64_t live = atomic_load_explicit(&tenant->live, memory_order_relaxed);
     do {
@@ -91,7 +91,7 @@ void tenant_leave(struct tenant *tenant, uint32_t generation)
 
 /* --- purging: under the lock of all tenants --- */
 
-static uint32_t begin_generation(struct tenant *tenant)
+static uint32_t begin_generation(struct account *tenant)
 {
     uint64_t live = atomic_load_explicit(&tenant->live, memory_order_relaxed);
     while (!atomic_compare_exchange_weak(&tenant->live, &live, ((live >> 32) + 1) << 32)) {
@@ -99,10 +99,10 @@ static uint32_t begin_generation(struct tenant *tenant)
     return (uint32_t)live;
 }
 
-uint64_t tenant_purge(struct cache *cache, struct str name)
+uint64_t account_purge(struct cache *cache, struct str name)
 {
     pthread_mutex_lock(&cache->tenants_lock);
-    struct tenant *tenant = map_get(cache->tenants, name);
+    struct account *tenant = map_get(cache->tenants, name);
     uint64_t count = tenant ? begin_generation(tenant) : 0;
     pthread_mutex_unlock(&cache->tenants_lock);
     return count;
@@ -124,7 +124,7 @@ uint64_t tenants_purge(struct cache *cache)
 
 static void count_each(struct str name, void *value, void *arg)
 {
-    const struct tenant *tenant = value;
+    const struct account *tenant = value;
     *(uint64_t *)arg += (uint32_t)atomic_load_explicit(&tenant->live, memory_order_relaxed);
 }
 
@@ -139,7 +139,7 @@ uint64_t tenants_live(struct cache *cache)
 
 /* --- paying --- */
 
-void tenant_charge(struct tenant *tenant, uint64_t bytes)
+void account_charge(struct account *tenant, uint64_t bytes)
 {
     if (!tenant)
         return;
@@ -147,7 +147,7 @@ void tenant_charge(struct tenant *tenant, uint64_t bytes)
     count_up(&tenant->cache->used, bytes);
 }
 
-void tenant_discharge(struct tenant *tenant, uint64_t bytes)
+void account_discharge(struct account *tenant, uint64_t bytes)
 {
     if (!tenant)
         return;

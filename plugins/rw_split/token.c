@@ -1,0 +1,196 @@
+#include "token.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAC_TEXT_SIZE 44  /* 32 bytes in base64url without padding, and a NUL */
+#define SCOPE_MAX     128 /* bytes of a tenant's or a domain's name */
+#define DIGITS_MAX    15
+
+enum part {
+    PART_FORM,
+    PART_DOMAIN,
+    PART_POSITION,
+    PART_ISSUED,
+    PART_MAC,
+    PARTS
+};
+
+bool keyring_add(struct keyring *ring, struct weir_str secret)
+{
+    static const char purpose[] = "weir position token, v1";
+
+    if (ring->count == KEYS_MAX)
+        return false;
+    /* One step of derivation gives every key the same size, and lets a secret that is used elsewhere too sign
+     * nothing there that would pass here. */
+    ring->host->hmac(secret, (struct weir_str){ purpose, sizeof purpose - 1 }, ring->keys[ring->count]);
+    ring->count++;
+    return true;
+}
+
+/* RFC 4648 5, without padding: there is exactly one text for each MAC, so comparing texts is enough. */
+static void put_base64url(const unsigned char in[32], char out[MAC_TEXT_SIZE])
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    uint32_t bits = 0;
+    unsigned held = 0;
+    size_t used = 0;
+
+    for (unsigned i = 0; i < 32; i++) {
+        bits = bits << 8 | in[i];
+        held += 8;
+        while (held >= 6) {
+            held -= 6;
+            out[used++] = letters[bits >> held & 63];
+        }
+    }
+    if (held)
+        out[used++] = letters[bits << (6 - held) & 63];
+    out[used] = '\0';
+}
+
+/* Signs text for the tenant. A tenant's name has no NUL, so no two pairs make the same bytes. False: too
+ * long. */
+static bool sign(const struct keyring *ring, unsigned key, struct weir_str tenant, struct weir_str text,
+                 char out[MAC_TEXT_SIZE])
+{
+    char bytes[SCOPE_MAX + 1 + TOKEN_SIZE];
+    unsigned char mac[32];
+
+    if (tenant.len > SCOPE_MAX || text.len > TOKEN_SIZE)
+        return false;
+    if (tenant.len)
+        memcpy(bytes, tenant.data, tenant.len);
+    bytes[tenant.len] = '\0';
+    memcpy(bytes + tenant.len + 1, text.data, text.len);
+    ring->host->hmac((struct weir_str){ (const char *)ring->keys[key], KEY_SIZE },
+                     (struct weir_str){ bytes, tenant.len + 1 + text.len }, mac);
+    put_base64url(mac, out);
+    return true;
+}
+
+static bool is_plain(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* At most 3 * SCOPE_MAX bytes. Returns how many, or -1 if the name is too long. */
+static int put_domain(struct weir_str domain, char *out)
+{
+    char *at = out;
+
+    if (domain.len > SCOPE_MAX)
+        return -1;
+    for (size_t i = 0; i < domain.len; i++) {
+        unsigned char c = (unsigned char)domain.data[i];
+
+        if (is_plain(c))
+            *at++ = (char)c;
+        else
+            at += sprintf(at, "%%%02X", c);
+    }
+    return (int)(at - out);
+}
+
+size_t token_write(const struct keyring *ring, const struct token_scope *scope, int64_t issued_ms, char *out)
+{
+    char domain[3 * SCOPE_MAX + 1];
+    char mac[MAC_TEXT_SIZE];
+    int domain_len = put_domain(scope->domain, domain);
+    int len;
+
+    if (domain_len < 0)
+        return 0;
+    len = snprintf(out, TOKEN_SIZE, "v1.%.*s.-.%" PRId64, domain_len, domain, issued_ms);
+    if (!sign(ring, 0, scope->tenant, (struct weir_str){ out, (size_t)len }, mac))
+        return 0;
+    len += snprintf(out + len, TOKEN_SIZE - (size_t)len, ".%s", mac);
+    return (size_t)len;
+}
+
+/* Cuts text at its dots. False unless there are exactly PARTS parts. */
+static bool split(struct weir_str text, struct weir_str parts[PARTS])
+{
+    unsigned count = 0;
+    size_t from = 0;
+
+    for (size_t i = 0; i <= text.len; i++) {
+        if (i < text.len && text.data[i] != '.')
+            continue;
+        if (count == PARTS)
+            return false;
+        parts[count++] = (struct weir_str){ text.data + from, i - from };
+        from = i + 1;
+    }
+    return count == PARTS;
+}
+
+static bool read_ms(struct weir_str digits, int64_t *out)
+{
+    int64_t value = 0;
+
+    if (digits.len == 0 || digits.len > DIGITS_MAX)
+        return false;
+    for (size_t i = 0; i < digits.len; i++) {
+        if (digits.data[i] < '0' || digits.data[i] > '9')
+            return false;
+        value = value * 10 + (digits.data[i] - '0');
+    }
+    *out = value;
+    return true;
+}
+
+/* In a time that does not depend on where they differ. */
+static bool is_same_secret(const char *a, const char *b, size_t len)
+{
+    unsigned char difference = 0;
+
+    for (size_t i = 0; i < len; i++)
+        difference |= (unsigned char)(a[i] ^ b[i]);
+    return difference == 0;
+}
+
+static bool is_signed(const struct keyring *ring, struct weir_str tenant, struct weir_str text,
+                      struct weir_str mac)
+{
+    struct weir_str head = { text.data, text.len - mac.len - 1 };
+    char want[MAC_TEXT_SIZE];
+
+    if (mac.len != MAC_TEXT_SIZE - 1)
+        return false;
+    for (unsigned key = 0; key < ring->count; key++)
+        if (sign(ring, key, tenant, head, want) && is_same_secret(want, mac.data, mac.len))
+            return true;
+    return false;
+}
+
+enum token_state token_read(const struct keyring *ring, const struct token_scope *scope, struct weir_str text,
+                            int64_t now_ms, int64_t *out_issued_ms)
+{
+    struct weir_str parts[PARTS];
+    char domain[3 * SCOPE_MAX + 1];
+    int domain_len;
+    int64_t issued_ms;
+
+    if (!text.data || text.len == 0)
+        return TOKEN_ABSENT;
+    if (text.len >= TOKEN_SIZE || !split(text, parts))
+        return TOKEN_FORGED;
+    if (parts[PART_FORM].len != 2 || memcmp(parts[PART_FORM].data, "v1", 2) != 0)
+        return TOKEN_FORGED;
+    if (!read_ms(parts[PART_ISSUED], &issued_ms) || !is_signed(ring, scope->tenant, text, parts[PART_MAC]))
+        return TOKEN_FORGED;
+
+    /* From here on it is ours. */
+    domain_len = put_domain(scope->domain, domain);
+    if (domain_len < 0 || parts[PART_DOMAIN].len != (size_t)domain_len ||
+        memcmp(parts[PART_DOMAIN].data, domain, (size_t)domain_len) != 0)
+        return TOKEN_FOREIGN;
+    /* Another weir's clock may be ahead of ours, so a token of the near future counts. */
+    if (now_ms - issued_ms >= TOKEN_LIFE_MS || issued_ms - now_ms >= TOKEN_LIFE_MS)
+        return TOKEN_EXPIRED;
+    *out_issued_ms = issued_ms;
+    return TOKEN_VALID;
+}

@@ -1,0 +1,24 @@
+#!/bin/bash
+# What clang-format 14 (Debian 12's) would write otherwise, as `file:line:col: ...`; 0 if nothing. `--fix` writes it.
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 3
+
+tool=clang-format-14
+command -v "$tool" >/dev/null || tool=clang-format
+command -v "$tool" >/dev/null || { echo "format: clang-format is not installed (apt-get install clang-format)" && exit 3; }
+case $("$tool" --version) in
+*" 14."*) ;;
+*) echo "format: needs clang-format 14, others disagree with it: $("$tool" --version)" && exit 3 ;;
+esac
+
+mapfile -t files < <(find proxy plugins tests bench conf -name '*.[ch]' | sort)
+if [ "${1:-}" = --fix ]; then
+    exec "$tool" -i "${files[@]}"
+fi
+mistakes=$("$tool" --dry-run -Werror "${files[@]}" 2>&1 | sed -n 's/: error: code should be clang-formatted.*/: not as clang-format writes it/p')
+if [ -n "$mistakes" ]; then
+    echo "$mistakes"
+    echo "format: $(cut -d: -f1 <<<"$mistakes" | sort -u | wc -l) files, $(wc -l <<<"$mistakes") places; tests/lint/format.sh --fix writes them"
+    exit 1
+fi
+echo "format: ${#files[@]} files as clang-format writes them"

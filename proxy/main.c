@@ -50,21 +50,20 @@ static const char explain_help[] =
     "  upstream, cache rule and limits this request would get, and why. Sends nothing. URL is absolute\n"
     "  (http://api.example.com/v1/items) or a path.\n";
 
-/* The folder beside the binary where the build puts plugins: BUILD/proxy/weir -> BUILD/plugins. */
+/* Where plugins are besides the configured folders: beside the binary in a build, or where it was installed. */
 static const char *plugin_dir(void)
 {
-    static char path[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
-    if (n <= 0)
-        return NULL;
-    path[n] = '\0';
-    char *end = strrchr(path, '/');
-    if (!end)
-        return NULL;
-    memcpy(end, "/../plugins", sizeof "/../plugins");
+    static const char *const beside[] = { "/../plugins", "/../lib/weir/plugins" };
     static char real[PATH_MAX];
-    if (realpath(path, real))
-        return real;
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 32);
+    path[n > 0 ? n : 0] = '\0';
+    char *end = strrchr(path, '/');
+    for (unsigned i = 0; end && i < COUNT_OF(beside); i++) {
+        memcpy(end, beside[i], strlen(beside[i]) + 1);
+        if (realpath(path, real))
+            return real;
+    }
     return access("/usr/lib/weir/plugins", F_OK) == 0 ? "/usr/lib/weir/plugins" : NULL;
 }
 

@@ -143,7 +143,7 @@ static bool read_item(const struct ask *ask, struct item *item)
     if (is_read) {
         item->stock = stock;
         if (name != item->name)
-            strcpy(item->name, name);
+            snprintf(item->name, sizeof item->name, "%s", name);
     }
     json_decref(json);
     return is_read;

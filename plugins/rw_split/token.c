@@ -79,6 +79,7 @@ static bool is_plain(unsigned char c)
 /* At most 3 * SCOPE_MAX bytes. Returns how many, or -1 if the name is too long. */
 static int put_domain(struct weir_str domain, char *out)
 {
+    static const char digits[] = "0123456789ABCDEF";
     char *at = out;
 
     if (domain.len > SCOPE_MAX)
@@ -86,10 +87,13 @@ static int put_domain(struct weir_str domain, char *out)
     for (size_t i = 0; i < domain.len; i++) {
         unsigned char c = (unsigned char)domain.data[i];
 
-        if (is_plain(c))
+        if (is_plain(c)) {
             *at++ = (char)c;
-        else
-            at += sprintf(at, "%%%02X", c);
+            continue;
+        }
+        *at++ = '%';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
     }
     return (int)(at - out);
 }

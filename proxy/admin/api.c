@@ -209,7 +209,7 @@ bool api_keys_are_known(json_t *object, const char *allowed, struct reply *reply
         struct str rest = str_of(allowed), word;
         bool is_known = false;
         while (!is_known && str_split(&rest, ' ', &word))
-            is_known = str_eq(word, str_of(key));
+            is_known = word.len > 0 && str_eq(word, str_of(key));
         if (!is_known) {
             reply_problem(reply, 400, "bad-body", "unknown key \"%s\"; allowed: %s", key,
                           allowed[0] ? allowed : "none");

@@ -14,6 +14,26 @@
 
 #define SMALL_BYTES 4096
 
+/* Tells the owner, and again at the end of the turn while there is reason to: an edge comes only once. */
+static void fire(struct stream *stream, bool is_readable, bool is_writable)
+{
+    if (is_readable && stream->wants_read)
+        stream->events->on_readable(stream->arg);
+    if (is_writable && !stream->is_closed && stream->wants_write)
+        stream->events->on_writable(stream->arg);
+    if (stream->is_closed || stream->tls)
+        return;
+    if ((stream->is_ready && stream->wants_read) || (stream->wants_write && !stream->is_full))
+        loop_later(stream->loop, &stream->refire);
+}
+
+static void on_refire(void *arg)
+{
+    struct stream *stream = arg;
+    if (!stream->tls)
+        fire(stream, stream->is_ready, !stream->is_full);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct stream *stream = arg;
@@ -22,24 +42,27 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         stream_tls_on_readable(stream);
         return;
     }
-    if (LIKELY(stream->wants_read)) {
-        stream->events->on_readable(stream->arg);
-        return;
-    }
-    /* stream_want_read() was told no and did nothing then, for most who say it ask again before anything
-     * comes. Something came. */
-    event_del(&stream->read_event);
-    stream->has_read_event = false;
+    stream->is_ready = true;
+    stream->is_ending = stream->is_ending || (what & EV_CLOSED);
+    fire(stream, true, false);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct stream *stream = arg;
 
-    if (stream->tls)
+    if (stream->tls) {
         stream_tls_on_writable(stream);
-    else if (stream->wants_write)
-        stream->events->on_writable(stream->arg);
+        return;
+    }
+    stream->is_full = false;
+    fire(stream, false, true);
+}
+
+void stream_assign(struct stream *stream)
+{
+    short how = stream->tls ? EV_READ | EV_PERSIST : EV_READ | EV_CLOSED | EV_PERSIST | EV_ET;
+    event_assign(&stream->read_event, loop_base(stream->loop), stream->fd, how, on_readable, stream);
 }
 
 struct stream *stream_new(struct loop *loop, int fd, struct tls_server *tls,
@@ -57,7 +80,8 @@ struct stream *stream_new(struct loop *loop, int fd, struct tls_server *tls,
     int one = 1;
     ioctl(fd, FIONBIO, &one);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* no TCP: refused, which is fine */
-    event_assign(&stream->read_event, loop_base(loop), fd, EV_READ | EV_PERSIST, on_readable, stream);
+    later_init(&stream->refire, on_refire, stream);
+    stream_assign(stream);
 
     if (tls && !stream_tls_accept(stream, tls)) {
         stream_close(stream);
@@ -80,10 +104,18 @@ ssize_t stream_read(struct stream *stream, void *data, size_t size)
         return stream_tls_read(stream, data, size);
     for (;;) {
         ssize_t n = syscall(SYS_recvfrom, stream->fd, data, size, 0, NULL, NULL);
-        if (LIKELY(n >= 0))
+        if (LIKELY(n > 0)) {
+            /* Less than there was room for: the socket is empty, and what comes later is a new edge. */
+            if ((size_t)n < size && !stream->is_ending)
+                stream->is_ready = false;
             return n;
-        if (errno == EAGAIN)
+        }
+        if (n == 0)
+            return 0;
+        if (errno == EAGAIN) {
+            stream->is_ready = false;
             return STREAM_AGAIN;
+        }
         if (errno != EINTR)
             return STREAM_ERROR;
     }
@@ -103,6 +135,14 @@ static size_t gather(char out[SMALL_BYTES], const struct iovec *iov, int count)
     return total;
 }
 
+static bool is_less(const struct iovec *iov, int count, size_t n)
+{
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += iov[i].iov_len;
+    return n < total;
+}
+
 ssize_t stream_writev(struct stream *stream, const struct iovec *iov, int count)
 {
     char whole[SMALL_BYTES];
@@ -120,10 +160,14 @@ ssize_t stream_writev(struct stream *stream, const struct iovec *iov, int count)
     };
     for (;;) {
         ssize_t n = syscall(SYS_sendmsg, stream->fd, &message, MSG_NOSIGNAL);
-        if (LIKELY(n >= 0))
+        if (LIKELY(n >= 0)) {
+            stream->is_full = is_less(iov, count, (size_t)n);
             return n;
-        if (errno == EAGAIN)
+        }
+        if (errno == EAGAIN) {
+            stream->is_full = true;
             return 0;
+        }
         if (errno != EINTR)
             return STREAM_ERROR;
     }
@@ -137,10 +181,14 @@ ssize_t stream_write(struct stream *stream, const void *data, size_t size)
     }
     for (;;) {
         ssize_t n = syscall(SYS_sendto, stream->fd, data, size, MSG_NOSIGNAL, NULL, 0);
-        if (LIKELY(n >= 0))
+        if (LIKELY(n >= 0)) {
+            stream->is_full = (size_t)n < size;
             return n;
-        if (errno == EAGAIN)
+        }
+        if (errno == EAGAIN) {
+            stream->is_full = true;
             return 0;
+        }
         if (errno != EINTR)
             return STREAM_ERROR;
     }
@@ -150,7 +198,9 @@ ssize_t stream_write(struct stream *stream, const void *data, size_t size)
 
 static struct event *write_event_new(struct stream *stream)
 {
-    return event_new(loop_base(stream->loop), stream->fd, EV_WRITE | EV_PERSIST, on_writable, stream);
+    /* libevent takes either kind of event on a socket, never both. */
+    short how = stream->tls ? EV_WRITE | EV_PERSIST : EV_WRITE | EV_PERSIST | EV_ET;
+    return event_new(loop_base(stream->loop), stream->fd, how, on_writable, stream);
 }
 
 /* Goes with its last use, for it is as large as the rest of the stream. */
@@ -199,6 +249,8 @@ void stream_want_read(struct stream *stream, bool is_wanted)
         stream_update(stream);
     if (stream->tls && stream_tls_has_more(stream))
         stream_tls_refire(stream);
+    if (!stream->tls && stream->is_ready)
+        loop_later(stream->loop, &stream->refire);
 }
 
 void stream_want_write(struct stream *stream, bool is_wanted)
@@ -239,6 +291,7 @@ static void finish(struct stream *stream, bool is_reset)
     if (stream->has_read_event)
         event_del(&stream->read_event);
     write_event_drop(stream);
+    later_cancel(&stream->refire);
     stream->is_closed = true;
     close(stream->fd);
     stream->fd = -1;

@@ -23,7 +23,16 @@ struct stream {
     bool has_read_event; /* is added, wanted or not */
     bool has_write_event;
     bool is_closed;
+    /* Plain streams are edge triggered, which saves the kernel a look at each of them a turn; these
+     * make them level triggered again towards the owner. */
+    bool is_ready;  /* not read until nothing was left, since the last edge */
+    bool is_ending; /* the peer's end was seen by epoll: short reads do not mean that nothing is left */
+    bool is_full;   /* the last write took less than it was given */
+    struct later refire;
 };
+
+/* Sets up the read event: edge triggered for plain streams, level triggered for TLS. */
+void stream_assign(struct stream *stream);
 
 /* Brings the events in line with what is wanted and what TLS needs. */
 void stream_update(struct stream *stream);

@@ -152,6 +152,11 @@ static bool tls_attach(struct stream *stream, SSL *ssl)
     buf_init(&tls->blocked);
     later_init(&tls->refire, on_refire, stream);
     stream->tls = tls;
+    /* From here on its events are level triggered: OpenSSL does not tell when a socket was read empty. */
+    if (stream->has_read_event)
+        event_del(&stream->read_event);
+    stream->has_read_event = false;
+    stream_assign(stream);
     return true;
 }
 

@@ -58,6 +58,7 @@ struct fetch {
 
     /* forward */
     struct exchange *exchange;
+    bool has_reached;   /* some server was connected to: it may have seen the request */
     bool must_be_fresh; /* the retry after a stale connection */
     bool is_counted;    /* server_began() was called */
     int64_t began_ns;

@@ -32,7 +32,9 @@ static bool find_in(const char *dir, const char *name, char *path, char *error, 
                        : snprintf(path, PATH_SIZE, "%s/%s.so", dir, name);
         if (n <= 0 || n >= PATH_SIZE || access(path, F_OK) != 0)
             continue;
-        return is_safe(dir, error, size) && is_safe(path, error, size);
+        char own[PATH_SIZE];
+        snprintf(own, sizeof own, "%.*s", (int)(strrchr(path, '/') - path), path);
+        return is_safe(dir, error, size) && is_safe(own, error, size) && is_safe(path, error, size);
     }
     return false;
 }

@@ -179,7 +179,7 @@ void plugins_answered(struct fetch *fetch, const struct message *reply, int stat
                 .is_kept_body = !fetch->req->has_upload || fetch->req->is_upload_kept,
                 .role = fetch->server && fetch->server->role == ROLE_REPLICA ? WEIR_REPLICA : WEIR_PRIMARY,
                 .index = fetch->server ? upstream_index(supply->upstream, fetch->server) : 0,
-                .sent_ms = fetch->attempts > 0 ? fetch->sent_wall_ms : 0,
+                .sent_ms = fetch->has_reached ? fetch->sent_wall_ms : 0,
                 .field = answer_field,
             },
             .reply = reply,

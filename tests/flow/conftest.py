@@ -6,6 +6,7 @@ built with sanitizers, so that memory is not measured and bodies are smaller.
 """
 
 import itertools
+import re
 import resource
 
 import pytest
@@ -75,7 +76,7 @@ def start_weir(module_weirs, request):
     """start_weir(app, **config): a weir for this test alone."""
 
     def start(app=None, **sections):
-        return module_weirs.start(app, name=request.node.name.replace("/", "_")[:80], **sections)
+        return module_weirs.start(app, name=re.sub(r"[^\w-]+", "-", request.node.name)[:80], **sections)
 
     kept, module_weirs.running = module_weirs.running, []
     yield start

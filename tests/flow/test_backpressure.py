@@ -139,12 +139,10 @@ def test_an_app_that_stalls_stops_the_uploader(start_app, start_weir):
     small_enough(weir)
 
 
-@pytest.mark.parametrize("fields, app_requests", [
-    (["Cache-Control: no-store"], None), (["Cache-Control: max-age=60"], None),
-], ids=["passed through", "storable but too large"])
-def test_fifty_stalled_readers_of_a_large_reply_need_little_memory(start_app, start_weir, fields, app_requests):
-    """30 MB each. What the kernel's sockets hold is not weir's."""
-    fountain = Fountain(start_app, 30 * 1000 * 1000, fields)
+@pytest.mark.parametrize("field", ["Cache-Control: no-store", "Cache-Control: max-age=60"], ids=["passed through", "storable but too large"])
+def test_fifty_stalled_readers_of_a_large_reply_need_little_memory(start_app, start_weir, field):
+    """30 MB each: weir holds buffer.reply of it (256 KiB), and what one more read brought. What the kernel's sockets hold is not weir's."""
+    fountain = Fountain(start_app, 30 * 1000 * 1000, [field])
     weir = start_weir(fountain.app, cache={"memory": "4MiB", "object_max": "1MiB"})
     before = weir.rss()
     wires = [weir.wire(receive_buffer=4096) for _ in range(50)]
@@ -154,8 +152,7 @@ def test_fifty_stalled_readers_of_a_large_reply_need_little_memory(start_app, st
         wire.exactly(200)
     fountain.wait_until_it_stands()
     grown = weir.rss_peak() - before
-    assert SANITIZED or grown < 50 * 512 * 1024, f"{grown / MIB:.1f} MiB"
-    # Others are served meanwhile.
+    assert SANITIZED or grown < 50 * 768 * 1024, f"{grown / MIB:.1f} MiB"
     for wire in wires:
         wire.reset()
 

@@ -57,6 +57,7 @@ static void on_failed(void *arg, int err)
 {
     struct fetch *fetch = fetch_from(arg);
     bool is_retried = may_retry(fetch, err);
+    fetch->has_reached = fetch->has_reached || exchange_connected_ns(fetch->exchange) > 0;
     bool is_stale_connection = is_retried && !(fetch->tried & (1ull << upstream_index(fetch->supply->upstream, fetch->server)));
     fetch_settle(fetch, !is_stale_connection);
     fetch->exchange = NULL;
@@ -73,6 +74,7 @@ static void on_head(void *arg, const struct message *reply)
     struct fetch *fetch = fetch_from(arg);
     struct request *req = fetch->req;
     fetch->has_head = true;
+    fetch->has_reached = true;
     fetch->head_ns = loop_tick_ns(fetch->lane->loop);
     int64_t connected = max_i64(exchange_connected_ns(fetch->exchange), fetch->permit_ns);
     request_stage_took(req, STAGE_CONNECT, connected - fetch->permit_ns);

@@ -62,17 +62,34 @@ Test(stream, readable_is_told_until_all_is_read)
     char byte;
     stream_want_read(stream, true);
     cr_assert_eq(write(fds[1], "xy", 2), 2);
-    loop_turn(loop, -1);
-    loop_turn(loop, -1);
-    cr_assert_eq(counted.readable, 2);
+    for (unsigned told = 0; told < 3; told = counted.readable) {
+        loop_turn(loop, -1);
+        cr_assert_gt(counted.readable, told, "again in each turn");
+    }
     cr_assert_eq(stream_read(stream, &byte, 1), 1);
     cr_assert_eq(byte, 'x');
+    unsigned told = counted.readable;
     loop_turn(loop, -1);
-    cr_assert_eq(counted.readable, 3);
+    cr_assert_gt(counted.readable, told, "a byte is left");
     cr_assert_eq(stream_read(stream, &byte, 1), 1);
     cr_assert_eq(stream_read(stream, &byte, 1), STREAM_AGAIN);
+    told = counted.readable;
     loop_turn(loop, 0);
-    cr_assert_eq(counted.readable, 3);
+    cr_assert_eq(counted.readable, told);
+}
+
+Test(stream, an_end_that_comes_with_the_last_bytes_is_told_though_the_read_was_short)
+{
+    char bytes[8];
+    stream_want_read(stream, true);
+    cr_assert_eq(write(fds[1], "xy", 2), 2);
+    shutdown(fds[1], SHUT_WR);
+    loop_turn(loop, -1);
+    cr_assert_eq(stream_read(stream, bytes, sizeof bytes), 2);
+    unsigned told = counted.readable;
+    loop_turn(loop, -1);
+    cr_assert_gt(counted.readable, told);
+    cr_assert_eq(stream_read(stream, bytes, sizeof bytes), 0);
 }
 
 Test(stream, not_wanted_any_more_is_not_told_any_more)
@@ -85,7 +102,7 @@ Test(stream, not_wanted_any_more_is_not_told_any_more)
     cr_assert_eq(counted.readable, 0);
     stream_want_read(stream, true);
     loop_turn(loop, -1);
-    cr_assert_eq(counted.readable, 1, "and what came meanwhile is told when it is wanted again");
+    cr_assert_geq(counted.readable, 1, "and what came meanwhile is told when it is wanted again");
 }
 
 Test(stream, writable_is_told_when_the_socket_takes_more_again)
@@ -98,11 +115,12 @@ Test(stream, writable_is_told_when_the_socket_takes_more_again)
     while (counted.writable == 0)
         loop_turn(loop, -1);
     stream_want_write(stream, false);
+    unsigned told = counted.writable;
     loop_turn(loop, 0);
-    cr_assert_eq(counted.writable, 1);
+    cr_assert_eq(counted.writable, told);
     stream_want_write(stream, true);
     loop_turn(loop, -1);
-    cr_assert_eq(counted.writable, 2);
+    cr_assert_gt(counted.writable, told);
 }
 
 Test(stream, pieces_are_written_as_one)
@@ -120,7 +138,7 @@ Test(stream, the_end_reads_as_zero_and_writing_goes_on)
     stream_want_read(stream, true);
     shutdown(fds[1], SHUT_WR);
     loop_turn(loop, -1);
-    cr_assert_eq(counted.readable, 1);
+    cr_assert_geq(counted.readable, 1);
     cr_assert_eq(stream_read(stream, &byte, 1), 0);
     cr_assert_eq(stream_write(stream, "x", 1), 1);
     cr_assert_eq(recv(fds[1], &byte, 1, 0), 1);
@@ -201,7 +219,7 @@ Test(stream, events_follow_the_owner)
     cr_assert_eq(write(fds[1], "x", 1), 1);
     loop_turn(loop, -1);
     cr_assert_eq(counted.readable, 0);
-    cr_assert_eq(other.readable, 1);
+    cr_assert_geq(other.readable, 1);
 }
 
 Test(stream, small_answers_are_not_held_back)

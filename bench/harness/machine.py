@@ -177,7 +177,7 @@ def meson_folder(may_install):
         install([package for package in WEIR_PACKAGES if not is_installed(package)])
     if not (folder / "build.ninja").exists():
         say("setting up build-release")
-        run_quietly(["meson", "setup", "--buildtype=release", str(folder), str(ROOT)],
+        run_quietly(["meson", "setup", "--buildtype=release", "-Db_lto=true", str(folder), str(ROOT)],
                     "meson setup")
     return folder
 

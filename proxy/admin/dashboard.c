@@ -3,9 +3,9 @@
 #include <stdio.h>
 
 #include "admin/api.h"
+#include "admin/dashboard_page.h" /* made from dashboard.html */
 #include "admin/guard.h"
 #include "base/err.h"
-#include "dashboard_page.h" /* made from dashboard.html */
 #include "net/loop.h"
 
 void dashboard_cookie_name(const struct admin *admin, char out[40])

@@ -65,6 +65,10 @@ static struct event_base *base_new(void)
                                       EVENT_BASE_FLAG_IGNORE_ENV);
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
+    if (base && event_base_priority_init(base, LOOP_PRIORITIES) != 0) {
+        event_base_free(base);
+        return NULL;
+    }
     return base;
 }
 

@@ -261,6 +261,11 @@ void stream_want_write(struct stream *stream, bool is_wanted)
     stream_update(stream);
 }
 
+void stream_set_urgent(struct stream *stream, bool is_urgent)
+{
+    event_priority_set(&stream->read_event, is_urgent ? LOOP_URGENT : LOOP_USUAL);
+}
+
 bool stream_is_stale(struct stream *stream)
 {
     if (stream->tls)

@@ -50,6 +50,10 @@ ssize_t stream_write(struct stream *stream, const void *data, size_t size);
 void stream_want_read(struct stream *stream, bool is_wanted);
 void stream_want_write(struct stream *stream, bool is_wanted);
 
+/* Its events run before those of other streams that became ready in the same turn: an idle connection that became
+ * readable is known as such before anybody can take it for his next request. */
+void stream_set_urgent(struct stream *stream, bool is_urgent);
+
 /* True if the peer has closed or reset, or has sent something, without consuming it: the check of an idle
  * connection before it is used again (one recv(MSG_PEEK)). */
 bool stream_is_stale(struct stream *stream);

@@ -194,6 +194,7 @@ struct connection *pool_take(struct pool *pool, bool is_checked)
         list_remove(&newest->link);
         pool->idle_count--;
         pool->pools->idle_count--;
+        stream_set_urgent(newest->stream, false);
         return newest;
     }
     return NULL;
@@ -227,6 +228,7 @@ void connection_park(struct connection *connection)
         close_idle(LIST_ENTRY(pool->idle.prev, struct connection, link));
 
     stream_set_owner(connection->stream, &idle_events, connection);
+    stream_set_urgent(connection->stream, true);
     stream_want_read(connection->stream, true);
     connection->idle_since_ns = loop_now_ns(pools->loop);
     list_push_front(&pool->idle, &connection->link);

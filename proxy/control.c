@@ -21,6 +21,7 @@
 
 struct door_set { /* one listen address: a socket for each worker */
     char text[128];
+    unsigned nth; /* of that text: two entries with port 0 are two doors */
     struct addr bound;
     int *fds;
     bool is_wanted;
@@ -72,10 +73,20 @@ struct config *control_read(const struct control_options *options)
 
 /* --- doors --- */
 
-static struct door_set *find_door(struct control *control, const char *text)
+static unsigned nth_of(const struct config *config, unsigned index)
 {
+    unsigned nth = 0;
+    for (unsigned i = 0; i < index; i++)
+        nth += strcmp(config->listens[i].address.text, config->listens[index].address.text) == 0;
+    return nth;
+}
+
+static struct door_set *find_door(struct control *control, const struct config *config, unsigned index)
+{
+    unsigned nth = nth_of(config, index);
     for (unsigned i = 0; i < control->door_count; i++) {
-        if (strcmp(control->doors[i].text, text) == 0)
+        if (control->doors[i].nth == nth &&
+            strcmp(control->doors[i].text, config->listens[index].address.text) == 0)
             return &control->doors[i];
     }
     return NULL;
@@ -105,13 +116,14 @@ static int open_doors(struct control *control, const struct config *config, cons
     for (unsigned i = 0; i < config->listen_count; i++) {
         const struct addr *addr = &config->listens[i].address;
         *out_which = addr;
-        if (find_door(control, addr->text))
+        if (find_door(control, config, i))
             continue;
         if (control->door_count == GATES_MAX)
             return EMFILE;
         struct door_set *door = &control->doors[control->door_count];
         memset(door, 0, sizeof *door);
         str_copy(str_of(addr->text), door->text, sizeof door->text);
+        door->nth = nth_of(config, i);
         door->fds = calloc(control->worker_count, sizeof *door->fds);
         if (!door->fds)
             return ENOMEM;
@@ -130,7 +142,7 @@ static void mark_wanted(struct control *control, const struct config *config)
     for (unsigned i = 0; i < control->door_count; i++)
         control->doors[i].is_wanted = false;
     for (unsigned i = 0; i < config->listen_count; i++) {
-        struct door_set *door = find_door(control, config->listens[i].address.text);
+        struct door_set *door = find_door(control, config, i);
         if (door)
             door->is_wanted = true;
     }
@@ -140,7 +152,7 @@ static void mark_wanted(struct control *control, const struct config *config)
 static void worker_fds(struct control *control, const struct config *config, unsigned worker, int *out)
 {
     for (unsigned i = 0; i < config->listen_count; i++)
-        out[i] = find_door(control, config->listens[i].address.text)->fds[worker];
+        out[i] = find_door(control, config, i)->fds[worker];
 }
 
 /* --- limits of the process --- */
@@ -441,11 +453,11 @@ static void say_ready(struct control *control)
     struct buf line;
     buf_init(&line);
     buf_printf(&line, "ready:");
-    for (unsigned i = 0; i < control->door_count; i++) {
+    for (unsigned i = 0; i < control->world->config->listen_count; i++) {
         const struct config_listen *listen = &control->world->config->listens[i];
-        bool is_unix = control->doors[i].bound.kind == ADDR_UNIX;
-        buf_printf(&line, " %s%s", is_unix ? "" : listen->certificate_count ? "https://" : "http://",
-                   control->doors[i].bound.text);
+        const struct addr *bound = &find_door(control, control->world->config, i)->bound;
+        const char *scheme = listen->certificate_count ? "https://" : "http://";
+        buf_printf(&line, " %s%s", bound->kind == ADDR_UNIX ? "" : scheme, bound->text);
     }
     buf_printf(&line, " admin %s%s", control->admin_bound.kind == ADDR_UNIX ? "" : "http://",
                control->admin_bound.text);

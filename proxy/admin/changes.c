@@ -81,7 +81,7 @@ static bool purge_key(struct admin *admin, const struct key_parts *url, struct s
     arena_init(&arena, NULL, 0, 256 * 1024);
     bool ok = key_make(&key, &parts, &arena);
     if (ok)
-        *count += cache_invalidate(admin->hooks.city->cache, &key, loop_wall_ms(admin->loop));
+        *count += cache_invalidate(admin->hooks.city->cache, &key, loop_tick_ns(admin->loop));
     arena_fini(&arena);
     return ok;
 }
@@ -120,9 +120,9 @@ void post_purge(struct admin *admin, const struct call *call, struct reply *repl
         if (!purge_url(admin, &purge, &count, reply))
             return;
     } else if (purge.tenant.data) {
-        count = cache_purge_tenant(cache, purge.tenant, loop_wall_ms(admin->loop));
+        count = cache_purge_tenant(cache, purge.tenant, loop_tick_ns(admin->loop));
     } else {
-        count = cache_purge_all(cache, loop_wall_ms(admin->loop));
+        count = cache_purge_all(cache, loop_tick_ns(admin->loop));
     }
     log_info("admin: purged %llu of %.*s: %.*s", (unsigned long long)count,
              STR_FMT(purge.tenant.data ? purge.tenant : STR("everyone")),

@@ -20,7 +20,7 @@ struct account {
     struct cache *cache;
     _Alignas(64) _Atomic uint64_t bytes; /* what it costs now; apart from what each look-up reads */
     _Atomic uint32_t refs;
-    uint32_t purge_slot; /* in the cache's purged_ms */
+    uint32_t purge_slot; /* in the cache's purged_ns */
     struct str name;
 };
 

@@ -35,9 +35,9 @@ struct cache *cache_new(const struct cache_options *options)
     cache->shard_bits = shard_bits_of(options);
     cache->limit = options->memory_bytes;
     cache->object_max = options->object_max_bytes;
-    cache->all_purged_ms = INT64_MIN;
+    cache->all_purged_ns = INT64_MIN;
     for (unsigned i = 0; i < PURGE_SLOTS; i++)
-        cache->purged_ms[i] = INT64_MIN;
+        cache->purged_ns[i] = INT64_MIN;
     pthread_mutex_init(&cache->tenants_lock, NULL);
 
     size_t bytes = sizeof *cache->shards << cache->shard_bits;
@@ -171,15 +171,15 @@ again:
 
 /* Was something of this key, tenant or everything declared invalid since that fetch began? Its answer may be
  * older then. In the same millisecond nobody knows. */
-static bool is_too_old(const struct shard *shard, const struct object *object, int64_t fetch_started_ms)
+static bool is_too_old(const struct shard *shard, const struct object *object, int64_t fetch_started_ns)
 {
     const struct cache *cache = shard->cache;
-    return shard->invalid_ms[object->hash % INVALID_SLOTS] >= fetch_started_ms ||
-           atomic_load(&cache->purged_ms[object->tenant->purge_slot]) >= fetch_started_ms ||
-           atomic_load(&cache->all_purged_ms) >= fetch_started_ms;
+    return shard->invalid_ns[object->hash % INVALID_SLOTS] >= fetch_started_ns ||
+           atomic_load(&cache->purged_ns[object->tenant->purge_slot]) >= fetch_started_ns ||
+           atomic_load(&cache->all_purged_ns) >= fetch_started_ns;
 }
 
-bool cache_insert(struct cache *cache, const struct key *key, struct object *object, int64_t fetch_started_ms)
+bool cache_insert(struct cache *cache, const struct key *key, struct object *object, int64_t fetch_started_ns)
 {
     CHECK(object->tenant != NULL);
     CHECK(object->tenant->cache == cache);
@@ -196,7 +196,7 @@ bool cache_insert(struct cache *cache, const struct key *key, struct object *obj
          * here, or makes the generation outdated. */
         uint32_t generation = account_generation(object->tenant);
         pthread_mutex_lock(&shard->lock);
-        is_in = !is_too_old(shard, object, fetch_started_ms);
+        is_in = !is_too_old(shard, object, fetch_started_ns);
         if (is_in) {
             enum where where = replace(shard, key, object, &victims);
             is_in = shard_link(shard, object, generation, where);

@@ -109,10 +109,10 @@ unsigned flight_waiting(const struct flight *flight);
 /* --- storing --- */
 
 /* Puts a growing (or sealed) object into the index, replacing what selects the same. Takes a reference of its
- * own. False when it was not admitted (over object_max, no memory, invalidated since fetch_started_ms): it
+ * own. False when it was not admitted (over object_max, no memory, invalidated since fetch_started_ns): it
  * may still be read by who holds it, nobody else will find it. */
 bool cache_insert(struct cache *cache, const struct key *key, struct object *object,
-                  int64_t fetch_started_ms);
+                  int64_t fetch_started_ns);
 
 /* A stored reply was validated (304) and got fresher metadata: replaces old by fresh, which shares old's
  * body. */
@@ -122,13 +122,14 @@ bool cache_refresh(struct cache *cache, const struct key *key, struct object *ol
 void cache_remove(struct cache *cache, struct object *object);
 
 /* An unsafe request succeeded (RFC 9111 4.4): all variants of the primary key go, and fetches that began
- * before now do not come in. Returns how many objects went. */
-uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t now_ms);
+ * before now do not come in. Times here and in fetch_started_ns are monotonic: finer than any request, never
+ * set back. Returns how many objects went. */
+uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t now_ns);
 
 /* --- purging --- */
 
-uint64_t cache_purge_tenant(struct cache *cache, struct str tenant, int64_t now_ms);
-uint64_t cache_purge_all(struct cache *cache, int64_t now_ms);
+uint64_t cache_purge_tenant(struct cache *cache, struct str tenant, int64_t now_ns);
+uint64_t cache_purge_all(struct cache *cache, int64_t now_ns);
 
 struct cache_stats {
     uint64_t bytes;

@@ -15,7 +15,7 @@ bool shard_init(struct shard *shard, struct cache *cache)
     list_init(&shard->small.objects);
     list_init(&shard->main.objects);
     for (unsigned i = 0; i < INVALID_SLOTS; i++)
-        shard->invalid_ms[i] = INT64_MIN;
+        shard->invalid_ns[i] = INT64_MIN;
     pthread_mutex_init(&shard->lock, NULL);
     if (!index_init(&shard->index))
         return false;

@@ -48,7 +48,7 @@ struct shard {
     struct flight *flights[FLIGHT_BUCKETS];
     /* When something with such a hash was last invalidated. Keys that share a slot only cost each other a
      * store. */
-    int64_t invalid_ms[INVALID_SLOTS];
+    int64_t invalid_ns[INVALID_SLOTS];
 };
 
 struct cache {
@@ -61,8 +61,8 @@ struct cache {
     struct shard *shards;
     pthread_mutex_t tenants_lock;
     struct map *tenants;
-    _Atomic int64_t purged_ms[PURGE_SLOTS]; /* a tenant's last purge, by its name's hash: as invalid_ms */
-    _Atomic int64_t all_purged_ms;
+    _Atomic int64_t purged_ns[PURGE_SLOTS]; /* a tenant's last purge, by its name's hash: as invalid_ns */
+    _Atomic int64_t all_purged_ns;
     _Atomic uint64_t stored;
     _Atomic uint64_t evicted;
     _Atomic uint64_t purged;

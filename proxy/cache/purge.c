@@ -2,7 +2,7 @@
  * behind, so that a fetch that began before it does not bring the old answer back. */
 #include "cache/memory.h"
 
-uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t now_ms)
+uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t now_ns)
 {
     uint32_t hash = hash_fold(key->hash);
     struct shard *shard = shard_of(cache, hash);
@@ -10,8 +10,8 @@ uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t no
     uint64_t count = 0;
     list_init(&victims);
     pthread_mutex_lock(&shard->lock);
-    int64_t *invalid_ms = &shard->invalid_ms[hash % INVALID_SLOTS];
-    *invalid_ms = max_i64(*invalid_ms, now_ms);
+    int64_t *invalid_ns = &shard->invalid_ns[hash % INVALID_SLOTS];
+    *invalid_ns = max_i64(*invalid_ns, now_ns);
     struct object *object;
     for (uint32_t at = INDEX_START; (object = index_next(&shard->index, key, &at)); at = INDEX_START) {
         if (!object_is_marker(object) && !object_is_dead(object))
@@ -25,26 +25,26 @@ uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t no
     return count;
 }
 
-static void set_later(_Atomic int64_t *at, int64_t now_ms)
+static void set_later(_Atomic int64_t *at, int64_t now_ns)
 {
     int64_t before = atomic_load(at);
-    while (before < now_ms && !atomic_compare_exchange_weak(at, &before, now_ms)) {
+    while (before < now_ns && !atomic_compare_exchange_weak(at, &before, now_ns)) {
     }
 }
 
-uint64_t cache_purge_tenant(struct cache *cache, struct str name, int64_t now_ms)
+uint64_t cache_purge_tenant(struct cache *cache, struct str name, int64_t now_ns)
 {
     /* The time first: see cache_insert(). Also for who is not here: a fetch that is on its way made no object
      * yet. */
-    set_later(&cache->purged_ms[account_purge_slot(name)], now_ms);
+    set_later(&cache->purged_ns[account_purge_slot(name)], now_ns);
     uint64_t count = account_purge(cache, name);
     count_up(&cache->purged, count);
     return count;
 }
 
-uint64_t cache_purge_all(struct cache *cache, int64_t now_ms)
+uint64_t cache_purge_all(struct cache *cache, int64_t now_ns)
 {
-    set_later(&cache->all_purged_ms, now_ms);
+    set_later(&cache->all_purged_ns, now_ns);
     uint64_t count = tenants_purge(cache);
     count_up(&cache->purged, count);
     return count;

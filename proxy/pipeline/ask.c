@@ -168,7 +168,7 @@ static void put_framing(const struct fetch *fetch, struct writer *w)
         writer_put(w, STR("Content-Length: 0\r\n"));
     if (req->wants_continue)
         writer_put(w, STR("Expect: 100-continue\r\n"));
-    if (req->msg.is_websocket && !(req->way->config && req->way->config->is_upgrade_refused))
+    if (request_may_upgrade(req))
         writer_put(w, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
 }
 

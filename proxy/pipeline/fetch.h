@@ -77,7 +77,7 @@ struct fetch {
     struct object *growing; /* a reference; NULL: the exchange's pieces go to req */
     struct key key;         /* points into req's arena */
     struct str position;    /* how far the server was, if a plugin knows */
-    bool is_askers_doing; /* not stored, for a reason of this request only */
+    bool is_askers_doing; /* not stored, for a reason that says nothing about the key */
     bool lands_at_flush; /* req is told at the end of this batch: head and first bytes in one write */
     bool is_window;
     bool is_paused;

@@ -89,6 +89,11 @@ void request_drop(struct request *req)
     list_push_front(&lane->free_requests, &req->link);
 }
 
+bool request_may_upgrade(const struct request *req)
+{
+    return req->msg.is_websocket && req->client && !(req->way->config && req->way->config->is_upgrade_refused);
+}
+
 void request_stage_took(struct request *req, enum stage_time stage, int64_t ns)
 {
     req->stage_ns[stage] = max_i64(ns, 0) + max_i64(req->stage_ns[stage], 0);

@@ -212,6 +212,9 @@ void request_writable(struct request *req);
 /* The timeouts that hold: the route's, where it says, else the upstream's. */
 struct config_timeouts request_timeouts(const struct request *req);
 
+/* May its connection become a tunnel (WebSocket)? */
+bool request_may_upgrade(const struct request *req);
+
 void request_stage_took(struct request *req, enum stage_time stage, int64_t ns);
 
 #endif

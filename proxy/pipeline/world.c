@@ -391,10 +391,10 @@ bool world_is_ready(const struct world *world, int64_t now_ns)
     if (atomic_load(&world->city->is_draining))
         return false;
     for (unsigned i = 0; i < world->supply_count; i++) {
-        if (!has_usable(&world->supplies[i], now_ns))
-            return false;
+        if (has_usable(&world->supplies[i], now_ns))
+            return true;
     }
-    return true;
+    return false;
 }
 
 bool world_trusts(const struct world *world, const struct sockaddr *peer)

@@ -122,7 +122,7 @@ struct supply *world_supply(const struct world *world, struct str name);
  * upstream, or no memory. Any one thread at a time. */
 bool world_set_canary(struct world *world, struct str version, double percent, struct str upstream);
 
-/* True if every upstream has a usable server of some role; what readyz asks. */
+/* Not draining, and some upstream has a usable server; what readyz asks. A dead canary is no reason to take every weir out. */
 bool world_is_ready(const struct world *world, int64_t now_ns);
 
 bool world_trusts(const struct world *world, const struct sockaddr *peer);

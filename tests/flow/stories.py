@@ -5,7 +5,7 @@ import re
 import threading
 import time
 
-from harness import Broken, Wire, eventually, patience, reply
+from harness import Broken, Wire, patience, reply
 
 METRIC_LINE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
@@ -181,5 +181,5 @@ def together(count, ask_one):
     return results
 
 
-__all__ = ["Load", "ask", "cache_status", "echo", "eventually", "generation", "is_hit", "metrics", "named", "status", "tell", "together",
+__all__ = ["Load", "ask", "cache_status", "echo", "generation", "is_hit", "metrics", "named", "status", "tell", "together",
            "total"]

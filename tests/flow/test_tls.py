@@ -26,7 +26,7 @@ def pair(certificate):
 def street(module_weirs, certificates):
     app = App(lambda request: reply(200, f"{request['x-forwarded-proto']} {request['host']} {len(request.body)}".encode()))
     weir = module_weirs.start(app, workers=2, listen=[{"address": "127.0.0.1:0", "tls": [pair(certificates[name]) for name in ("api", "shop", "any")]},
-                                                      {"address": "127.0.0.1:0"}])
+                                                      {"address": "127.0.0.2:0"}])
     yield app, weir
     app.close()
 
@@ -65,6 +65,18 @@ def test_pipelined_and_cut_into_records_it_is_all_the_same(street, authority):
             wire.send(data[at : at + 7])
         for _ in range(10):
             assert wire.reply().body == b"https test 0"
+
+
+def test_two_listeners_on_ports_of_the_kernels_choice(start_app, start_weir, authority, certificates):
+    """The same words in the config are two sockets: one with TLS, one without."""
+    weir = start_weir(start_app(), listen=[{"address": "127.0.0.1:0", "tls": [pair(certificates["api"])]}, {"address": "127.0.0.1:0"}])
+    assert len(set(weir.addresses)) == 2
+    with weir.wire(listener=1) as wire:
+        wire.request()
+        assert wire.reply().status == 200
+    with weir.wire(tls=client(authority), server_name="api.example.com") as wire:
+        wire.request()
+        assert wire.reply().status == 200
 
 
 @pytest.mark.parametrize("name, wanted", [("api.example.com", "api.example.com"), ("shop.example.com", "shop.example.com"), ("SHOP.example.com", "shop.example.com"),

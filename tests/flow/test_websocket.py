@@ -56,12 +56,12 @@ def read_frame(read):
 
 
 def echo(peer):
-    """Upgrades, and sends every frame back until a close."""
-    request = peer.read_head()
-    if "upgrade" not in request:
+    """Upgrades if asked, and then sends every frame back until a close."""
+    while request := peer.read_head():
+        if "upgrade" in request:
+            break
         peer.send(reply(200, b"plain"))
-        while request := peer.read_head():
-            peer.send(reply(200, b"plain"))
+    else:
         return
     peer.send(switching(request))
     while True:
@@ -292,7 +292,7 @@ def test_a_library_talks_through_weir(module_weirs):
             async for message in connection:
                 await connection.send(message[::-1])
 
-        async with websockets.serve(serve, "127.0.0.1", 0) as server:
+        async with websockets.serve(serve, "127.0.0.1", 0, max_size=None) as server:
             port = server.sockets[0].getsockname()[1]
             weir = module_weirs.start(f"127.0.0.1:{port}")
             async with websockets.connect(f"ws://127.0.0.1:{weir.address[1]}/chat", max_size=None) as connection:

@@ -133,7 +133,7 @@ static struct exchange_request question(struct fetch *fetch, struct str head)
         .upload_bytes = req->is_upload_kept ? buf_len(&req->upload_buf) : req->msg.content_length,
         .body = waits ? (struct str){ NULL, 0 } : buf_str(&req->upload_buf),
         .is_body_whole = req->is_upload_kept,
-        .wants_upgrade = req->msg.is_websocket && req->client,
+        .wants_upgrade = request_may_upgrade(req),
         .expects_continue = waits,
         .must_be_fresh = fetch->must_be_fresh,
         .timeouts = request_timeouts(req),

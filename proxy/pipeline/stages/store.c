@@ -18,7 +18,7 @@ static void invalidate(struct fetch *fetch, const struct message *reply, bool is
 {
     const struct request *req = fetch->req;
     if (fetch->key.primary.data && (is_asked || reply_invalidates(req->msg.method, reply->status)))
-        cache_invalidate(cache_of(fetch), &fetch->key, loop_wall_ms(fetch->lane->loop));
+        cache_invalidate(cache_of(fetch), &fetch->key, loop_tick_ns(fetch->lane->loop));
 }
 
 static struct cache_policy policy_of(const struct request *req)
@@ -96,11 +96,14 @@ static struct object *keep(struct fetch *fetch, const struct message *reply, boo
     if (!fill_meta(fetch, reply, &freshness, &head, &kept, &meta))
         return NULL;
     struct object *object = object_new(cache_of(fetch), &fetch->key, &meta);
-    if (!object)
+    if (!object) {
+        fetch->is_askers_doing = true;
         return NULL;
-    if (!cache_insert(cache_of(fetch), &fetch->key, object, fetch->sent_wall_ms))
-        return object_unref(object);
-    return object;
+    }
+    if (cache_insert(cache_of(fetch), &fetch->key, object, fetch->permit_ns))
+        return object;
+    fetch->is_askers_doing = true; /* a write or a purge came in between: that says nothing about the next one */
+    return object_unref(object);
 }
 
 static enum verdict store(struct fetch *fetch, struct object *object)

@@ -200,10 +200,10 @@ enum {
 static struct {
     struct test_key key;
     struct object *object; /* a reference: what must be found, unless it was evicted */
-    int64_t invalid_ms;    /* of the primary key */
+    int64_t invalid_ns;    /* of the primary key */
 } model[MODEL_KEYS];
 
-static int64_t account_purged_ms[MODEL_TENANTS];
+static int64_t account_purged_ns[MODEL_TENANTS];
 
 /* model[] lies as [tenant][target][selector]. */
 static unsigned account_of(unsigned at)
@@ -221,10 +221,10 @@ static void model_init(void)
         if (i % MODEL_SELECTORS)
             parts.version = STR("v1");
         test_key_of(&model[i].key, &parts);
-        model[i].invalid_ms = -1;
+        model[i].invalid_ns = -1;
     }
     for (unsigned i = 0; i < MODEL_TENANTS; i++)
-        account_purged_ms[i] = -1;
+        account_purged_ns[i] = -1;
 }
 
 static unsigned model_drop(unsigned from, unsigned to)
@@ -249,10 +249,10 @@ static void step(struct cache *cache, uint64_t *random, int64_t now_ms, bool has
             cr_assert_eq(found, model[i].object, "what was stored last, and nothing that was taken out");
     } else if (what < 75) {
         int64_t started_ms = now_ms - test_random(random) % 4;
-        int64_t invalid_ms = max_i64(model[i].invalid_ms, account_purged_ms[account_of(i)]);
+        int64_t invalid_ns = max_i64(model[i].invalid_ns, account_purged_ns[account_of(i)]);
         struct object *object = test_object_with(cache, key, &meta, test_random(random) % 9000);
         bool is_in = cache_insert(cache, key, object, started_ms);
-        cr_assert(!is_in || started_ms > invalid_ms, "an answer from before must not come in");
+        cr_assert(!is_in || started_ms > invalid_ns, "an answer from before must not come in");
         if (is_in) {
             object_unref(model[i].object);
             model[i].object = object_ref(object);
@@ -276,7 +276,7 @@ static void step(struct cache *cache, uint64_t *random, int64_t now_ms, bool has
         unsigned want = model_drop(from, from + MODEL_SELECTORS);
         cr_assert(has_room ? count == want : count <= want);
         for (unsigned k = from; k < from + MODEL_SELECTORS; k++)
-            model[k].invalid_ms = now_ms;
+            model[k].invalid_ns = now_ms;
     } else {
         bool is_all = what == 99;
         unsigned tenant = account_of(i), width = MODEL_TARGETS * MODEL_SELECTORS;
@@ -285,7 +285,7 @@ static void step(struct cache *cache, uint64_t *random, int64_t now_ms, bool has
         unsigned want = is_all ? model_drop(0, MODEL_KEYS) : model_drop(tenant * width, (tenant + 1) * width);
         cr_assert(has_room ? count == want : count <= want);
         for (unsigned k = is_all ? 0 : tenant; k < (is_all ? MODEL_TENANTS : tenant + 1); k++)
-            account_purged_ms[k] = now_ms;
+            account_purged_ns[k] = now_ms;
     }
 }
 

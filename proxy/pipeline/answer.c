@@ -129,7 +129,7 @@ void answer_problem(struct request *req)
     struct writer text;
     struct writer w = start_head(req);
     int status = err_status(req->err);
-    bool is_head = req->msg.field_count > 0 && req->msg.method == METHOD_HEAD;
+    bool is_head = req->msg.method == METHOD_HEAD;
 
     if (status == 0)
         status = 500;
@@ -430,8 +430,8 @@ static bool pump_once(struct request *req)
     req->body_bytes += (uint64_t)n;
     if (req->left_bytes != UINT64_MAX)
         req->left_bytes -= (uint64_t)n;
-    if ((uint64_t)n < bytes)
-        return false; /* the carrier says when it can take more */
+    if ((uint64_t)n < bytes) /* blocked: the carrier says when it can take more; else a chunk ended */
+        return !req->carrier->is_blocked(req);
     if (is_last) {
         req->is_answered = true;
         return false;

@@ -109,7 +109,7 @@ static void put_list(const struct request *req, struct writer *w, enum field_id 
 static void put_origin(const struct request *req, struct writer *w)
 {
     char peer[64] = "unknown";
-    if (req->client)
+    if (req->client && req->client->peer.sa.sa_family != AF_UNIX) /* "unknown" is RFC 7239's word for the rest */
         addr_format_host(&req->client->peer.sa, peer, sizeof peer);
     struct str proto = req->is_https ? STR("https") : STR("http");
     struct str host = req->msg.authority;

@@ -193,10 +193,10 @@ static int64_t settle(struct client *client, const struct load *load, size_t sen
     int64_t taken = (int64_t)load->body;
 
     client->progress_bytes += sent;
+    client->is_short = sent < total;
     if (!(flags & WRITE_COPY) && sent < load->before + load->body) {
         limit = load->before; /* the pieces come again, and the end with them */
         taken = sent > load->before ? (int64_t)(sent - load->before) : 0;
-        client->is_short = true;
     }
     if (sent < limit && !keep_unsent(client, load, sent, limit))
         return -1;
@@ -244,6 +244,11 @@ static int64_t carry_write(struct request *req, const struct iovec *pieces, int 
 static bool carry_needs_write(const struct request *req)
 {
     return req->client && req->client->is_head_held;
+}
+
+static bool carry_is_blocked(const struct request *req)
+{
+    return req->client && (req->client->is_short || buf_len(&req->client->out) > 0);
 }
 
 static size_t carry_held(const struct request *req)
@@ -309,6 +314,7 @@ const struct carrier client_http1 = {
     .begin = carry_begin,
     .write = carry_write,
     .needs_write = carry_needs_write,
+    .is_blocked = carry_is_blocked,
     .held = carry_held,
     .cut = carry_cut,
     .want_upload = carry_want_upload,

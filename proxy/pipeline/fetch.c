@@ -99,6 +99,7 @@ struct fetch *fetch_new(struct request *req, struct flight *flight)
         return NULL;
     memset(fetch, 0, sizeof *fetch);
     fetch->tag = FETCH_TAG;
+    fetch->holds = 1; /* its own, until it is over */
     fetch->lane = req->lane;
     fetch->req = req;
     fetch->is_attached = true;
@@ -168,12 +169,19 @@ void fetch_end(struct fetch *fetch)
     timer_cancel(&fetch->expect);
     if (req->fetch == fetch)
         req->fetch = NULL;
-    if (fetch->holds == 0)
-        fetch_free(fetch);
+    fetch_drop(fetch); /* its own hold */
 }
 
-void fetch_free(struct fetch *fetch)
+void fetch_hold(struct fetch *fetch)
 {
+    fetch->holds++;
+}
+
+void fetch_drop(struct fetch *fetch)
+{
+    CHECK(fetch->holds > 0);
+    if (--fetch->holds > 0)
+        return;
     struct request *req = fetch->req;
     fetch->tag = 0;
     give(fetch);

@@ -44,6 +44,7 @@ struct fetch {
     struct list held_link; /* supply->held */
     struct post held_post;
     bool is_held;
+    int64_t held_ns;
     bool is_hold_over;
     bool may_fall_back;
 
@@ -105,8 +106,10 @@ void fetch_failed(struct fetch *fetch);
  * way to it any more. */
 void fetch_end(struct fetch *fetch);
 
-/* The last message on its way to an ended fetch came: its memory goes. */
-void fetch_free(struct fetch *fetch);
+/* Who still has a fetch in hand, on the stack or in a message on its way, holds it: its memory goes with the last hold after its
+ * end. */
+void fetch_hold(struct fetch *fetch);
+void fetch_drop(struct fetch *fetch);
 
 /* The client can take more of a relayed reply. */
 void fetch_relay_drained(struct fetch *fetch);

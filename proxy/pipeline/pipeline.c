@@ -143,6 +143,7 @@ void request_abandon(struct request *req)
 static void fetch_walk(struct fetch *fetch, enum verdict verdict)
 {
     CHECK(!fetch->is_moving);
+    fetch_hold(fetch); /* a stage may find that nobody wants it any more */
     fetch->is_moving = true;
     for (;;) {
         if (verdict == WAIT && fetch->has_resumed) {
@@ -156,6 +157,7 @@ static void fetch_walk(struct fetch *fetch, enum verdict verdict)
         if (verdict == ANSWER) {
             fetch->is_moving = false;
             fetch_failed(fetch);
+            fetch_drop(fetch);
             return;
         }
         if (verdict == RETRY)
@@ -167,15 +169,18 @@ static void fetch_walk(struct fetch *fetch, enum verdict verdict)
         verdict = fetch_stages[fetch->stage].fn(fetch);
     }
     fetch->is_moving = false;
+    fetch_drop(fetch);
 }
 
 void fetch_start(struct fetch *fetch)
 {
     fetch->stage = AT_choose;
+    fetch_hold(fetch);
     fetch->is_moving = true;
     enum verdict verdict = stage_choose(fetch);
     fetch->is_moving = false;
     fetch_walk(fetch, verdict);
+    fetch_drop(fetch);
 }
 
 enum verdict fetch_wait(struct fetch *fetch, const char *why, fetch_cancel_fn *cancel)

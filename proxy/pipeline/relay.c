@@ -19,8 +19,10 @@ void relay_interim(void *arg, const struct message *interim)
         if (answer_passes_field(interim, &interim->fields[i]))
             writer_field(&w, interim->fields[i].name, interim->fields[i].value);
     }
+    fetch_hold(fetch); /* the client may turn out to be gone */
     if (!w.is_over)
         req->carrier->interim(req, writer_str(&w));
+    fetch_drop(fetch);
 }
 
 /* Gives what was gathered to the carrier. */
@@ -43,18 +45,13 @@ static bool is_relaying(const struct fetch *fetch)
 static void on_held_low_posted(struct post *post)
 {
     struct fetch *fetch = fetch_from(CONTAINER_OF(post, struct fetch, held_low_post));
-    fetch->holds--;
-    if (fetch->is_over) {
-        if (fetch->holds == 0)
-            fetch_free(fetch);
-        return;
-    }
-    if (object_readers(fetch->growing) == 0) {
+    if (!fetch->is_over && object_readers(fetch->growing) == 0) {
         fetch_end(fetch);
-        return;
+    } else if (!fetch->is_over) {
+        fetch->is_paused = false;
+        exchange_resume(fetch->exchange);
     }
-    fetch->is_paused = false;
-    exchange_resume(fetch->exchange);
+    fetch_drop(fetch);
 }
 
 static void on_held_low(void *arg)
@@ -81,7 +78,7 @@ static void watch_size(struct fetch *fetch)
     if (object_held_bytes(fetch->growing) <= limit && object_readers(fetch->growing) > 0)
         return;
     fetch->is_paused = true;
-    fetch->holds++;
+    fetch_hold(fetch);
     exchange_pause(fetch->exchange);
     object_on_held(fetch->growing, limit / 2, on_held_low, fetch);
 }
@@ -148,7 +145,7 @@ void relay_flush(void *arg)
     struct fetch *fetch = fetch_from(arg);
     struct request *req = fetch->req;
 
-    fetch->holds++;
+    fetch_hold(fetch);
     request_hold(req);
     if (fetch->growing) {
         bool is_told = fetch->lands_at_flush && fetch->is_attached;
@@ -167,9 +164,7 @@ void relay_flush(void *arg)
         fetch_end(fetch);
     }
     request_drop(req);
-    fetch->holds--;
-    if (fetch->is_over && fetch->holds == 0)
-        fetch_free(fetch);
+    fetch_drop(fetch);
 }
 
 void relay_broke(struct fetch *fetch, int err)
@@ -179,7 +174,7 @@ void relay_broke(struct fetch *fetch, int err)
     bool is_told = fetch->lands_at_flush && fetch->is_attached;
 
     fetch->err = err;
-    fetch->holds++;
+    fetch_hold(fetch);
     request_hold(req);
     request_stage_took(req, STAGE_BODY, loop_now_ns(fetch->lane->loop) - fetch->head_ns);
     fetch_end(fetch); /* breaks what was growing: its readers see that */
@@ -193,7 +188,5 @@ void relay_broke(struct fetch *fetch, int err)
         request_resume(req, NEXT);
     }
     request_drop(req);
-    fetch->holds--;
-    if (fetch->holds == 0)
-        fetch_free(fetch);
+    fetch_drop(fetch);
 }

@@ -42,6 +42,7 @@ struct request *request_new(struct lane *lane, const struct carrier *carrier, st
     req->client = client;
     req->left_bytes = UINT64_MAX;
     req->msg.field_count = 0;
+    req->msg.method = METHOD_OTHER;
     list_init(&req->link);
     list_init(&req->waiter.link);
     timer_init(&req->total, on_total, req);

@@ -50,6 +50,8 @@ struct carrier {
     int64_t (*write)(struct request *req, const struct iovec *pieces, int count, unsigned flags);
     /* A head is waiting for a write. */
     bool (*needs_write)(const struct request *req);
+    /* The socket took less than it was given: request_writable() will come. */
+    bool (*is_blocked)(const struct request *req);
     /* Bytes taken but not yet written. */
     size_t (*held)(const struct request *req);
     /* The reply broke off after its head went out: the client must see that. */

@@ -141,8 +141,7 @@ static struct canary *kept_canary(const struct world *world, const struct config
         struct canary *canary = atomic_load(&edition->canary);
         if (!canary || !canary->is_override || !is_same_canary(&edition->config->canary, &config->canary))
             return NULL;
-        struct config_canary kept = config->canary;
-        kept.percent = canary->config.percent;
+        struct config_canary kept = { .percent = canary->config.percent }; /* whom the file names is not in it */
         if (canary->supply) { /* by the name as the new world spells it: the old one's strings go with it */
             struct supply *supply = world_supply(world, canary->supply->upstream->name);
             kept.upstream = supply ? supply->upstream->name : (struct str){ NULL, 0 };

@@ -18,6 +18,7 @@ class Quick(Weir):
         self.file = folder / "none.yaml"
         self.stderr = folder / "stderr.log"
         self.has_ended_well = None
+        self.is_asked_to_stop = False
         variables = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1"}
         with self.stderr.open("wb") as errors:
             self.process = subprocess.Popen([BINARY, *options], stdout=subprocess.PIPE, stderr=errors, env=variables, cwd=folder)

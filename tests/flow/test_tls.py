@@ -4,6 +4,7 @@ they are."""
 import socket
 import ssl
 import threading
+import time
 import warnings
 
 import pytest
@@ -181,12 +182,13 @@ def test_tls_bytes_to_a_plain_port_are_refused(street, authority):
     assert app.requests == []
 
 
-def test_a_handshake_that_does_not_end_is_closed(street):
-    """Within 5 s, as the default says; the connection says nothing at all."""
+def test_a_handshake_that_does_not_end_is_closed_within_5_s(street):
     _, weir = street
     with weir.wire(timeout=patience(15)) as wire:
+        began = time.monotonic()
         wire.send(b"\x16\x03\x01")
         assert wire.is_at_end()
+        assert 4 < time.monotonic() - began < 9
 
 
 def test_a_client_that_cuts_tls_without_saying_so_does_not_complete_its_upload(street, authority):
@@ -292,8 +294,10 @@ def test_weir_speaks_tls_to_an_app_that_proves_its_name(start_app, start_weir, a
     with weir.wire() as wire:
         for _ in range(3):
             wire.request("POST", "/", body=bytes(300000))
-            assert wire.reply().body == b"300000"
-    assert len(app.peers) == 1, "the connection is kept"
+            got = wire.reply()
+            assert got.body == b"300000"
+            assert "connection" not in got, "the whole body was read: the client's connection goes on"
+    assert len(app.peers) == 1, "the app's connection is kept"
 
 
 def test_the_address_is_the_name_when_none_is_given(start_app, start_weir, authority, certificates):

@@ -10,7 +10,7 @@ static bool leave_held(struct fetch *fetch)
     if (!fetch->is_held || !held_remove(fetch->supply->held, fetch))
         return false;
     fetch->is_held = false;
-    fetch->holds--;
+    fetch_drop(fetch);
     return true;
 }
 
@@ -20,6 +20,7 @@ static void on_hold_over(void *arg)
     if (!leave_held(fetch))
         return;
     fetch->is_hold_over = true;
+    request_stage_took(fetch->req, STAGE_POSITION, loop_tick_ns(fetch->lane->loop) - fetch->held_ns);
     fetch_resume(fetch, RETRY);
 }
 
@@ -32,13 +33,11 @@ static void stop_holding(struct fetch *fetch)
 static void on_woken(struct post *post)
 {
     struct fetch *fetch = fetch_from(CONTAINER_OF(post, struct fetch, held_post));
-    fetch->holds--;
     fetch->is_held = false;
     timer_cancel(&fetch->hold);
-    if (!fetch->is_over)
-        fetch_resume(fetch, RETRY);
-    else if (fetch->holds == 0)
-        fetch_free(fetch);
+    request_stage_took(fetch->req, STAGE_POSITION, loop_tick_ns(fetch->lane->loop) - fetch->held_ns);
+    fetch_resume(fetch, RETRY);
+    fetch_drop(fetch);
 }
 
 static enum verdict hold(struct fetch *fetch, int64_t hold_ms)
@@ -46,7 +45,8 @@ static enum verdict hold(struct fetch *fetch, int64_t hold_ms)
     timer_init(&fetch->hold, on_hold_over, fetch);
     timer_set(fetch->lane->loop, &fetch->hold, hold_ms);
     fetch->is_held = true;
-    fetch->holds++;
+    fetch->held_ns = loop_now_ns(fetch->lane->loop);
+    fetch_hold(fetch);
     fetch->held_post.fn = on_woken;
     held_add(fetch->supply->held, fetch);
     return fetch_wait(fetch, "position", stop_holding);

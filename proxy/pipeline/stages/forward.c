@@ -14,12 +14,14 @@ static void start_upload(struct fetch *fetch)
         return;
     fetch->is_upload_started = true;
     timer_cancel(&fetch->expect);
+    fetch_hold(fetch); /* the client may turn out to be gone */
     if (req->wants_continue) {
         req->wants_continue = false;
         req->carrier->interim(req, (struct str){ NULL, 0 });
     }
-    if (!fetch->is_upload_ended && fetch->is_attached)
+    if (!fetch->is_over && !fetch->is_upload_ended && fetch->is_attached)
         req->carrier->want_upload(req, true);
+    fetch_drop(fetch);
 }
 
 static void on_expect_over(void *arg)
@@ -81,12 +83,10 @@ static void on_head(void *arg, const struct message *reply)
     request_stage_took(req, STAGE_FIRST_BYTE, fetch->head_ns - connected);
     timer_cancel(&fetch->expect);
     fetch->reply = reply;
-    fetch->holds++;
+    fetch_hold(fetch);
     fetch_resume(fetch, NEXT);
-    fetch->holds--;
     fetch->reply = NULL;
-    if (fetch->is_over && fetch->holds == 0)
-        fetch_free(fetch);
+    fetch_drop(fetch);
 }
 
 static void on_continue(void *arg)

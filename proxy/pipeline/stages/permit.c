@@ -20,24 +20,19 @@ static bool take_concurrency(struct fetch *fetch)
 static void on_turn_posted(struct post *post)
 {
     struct fetch *fetch = fetch_from(CONTAINER_OF(post, struct fetch, turn_post));
-    fetch->holds--;
     fetch->is_in_line = false;
     fetch->has_place = !fetch->is_refused;
     timer_cancel(&fetch->queue);
     if (fetch->is_over) { /* it left while its turn was being told */
         fetch_release(fetch);
-        if (fetch->holds == 0)
-            fetch_free(fetch);
-        return;
-    }
-    if (fetch->is_refused) {
+    } else if (fetch->is_refused) {
         fetch->req->retry_after_s = 1;
         fetch_resume(fetch, fetch_fail(fetch, ERR_QUEUE_FULL));
-        return;
+    } else { /* the choice may have gone stale meanwhile: choose again, the place stays */
+        bool is_stale = !server_is_usable(fetch->server, loop_now_ns(fetch->lane->loop));
+        fetch_resume(fetch, is_stale ? RETRY : NEXT);
     }
-    /* The choice may have gone stale meanwhile: choose again, the place stays. */
-    bool is_stale = !server_is_usable(fetch->server, loop_now_ns(fetch->lane->loop));
-    fetch_resume(fetch, is_stale ? RETRY : NEXT);
+    fetch_drop(fetch);
 }
 
 static void on_turn(struct line_waiter *waiter)
@@ -61,7 +56,7 @@ static bool quit_line(struct fetch *fetch)
     if (!fetch->is_in_line || !line_quit(fetch->supply->line, &fetch->waiter) || fetch->is_refused)
         return false;
     fetch->is_in_line = false;
-    fetch->holds--;
+    fetch_drop(fetch);
     return true;
 }
 
@@ -91,7 +86,7 @@ static enum verdict stand_in_line(struct fetch *fetch)
     fetch->is_refused = false;
     /* Before entering: its turn may come from another thread at once. */
     fetch->is_in_line = true;
-    fetch->holds++;
+    fetch_hold(fetch);
     switch (line_enter(line, tenant_name(req->tenant->tenant), req->tenant->rules->weight, &fetch->waiter)) {
     case LINE_WAITING:
         timer_init(&fetch->queue, on_queue_time, fetch);
@@ -104,7 +99,7 @@ static enum verdict stand_in_line(struct fetch *fetch)
         break;
     }
     fetch->is_in_line = false;
-    fetch->holds--;
+    fetch_drop(fetch);
     if (fetch->has_place)
         return NEXT;
     fetch->req->retry_after_s = 1;

@@ -1,5 +1,6 @@
 /* The app's head is here: keep it? for whom? Then it is handed on, and its body follows by itself (relay.c). */
 #include "base/err.h"
+#include "http/date.h"
 #include "pipeline/answer.h"
 #include "pipeline/fetch.h"
 #include "pipeline/plugin.h"
@@ -122,7 +123,7 @@ static enum verdict store(struct fetch *fetch, struct object *object)
 }
 
 /* RFC 9111 4.3.4: the stored reply gets the fields of the 304, but not those that describe a body. */
-static bool put_renewed(struct writer *w, const struct object_meta *old, const struct message *reply)
+static bool put_renewed(struct writer *w, const struct object_meta *old, const struct message *reply, int64_t now_s)
 {
     struct str rest = old->head;
     struct str line;
@@ -134,8 +135,14 @@ static bool put_renewed(struct writer *w, const struct object_meta *old, const s
         ptrdiff_t colon = str_find(line, ':');
         const struct field *newer = is_first || colon < 0 ? NULL : message_find(reply, str_n(line.data, (size_t)colon));
         is_first = false;
-        if (!newer || !answer_renews_field(reply, newer))
+        bool is_old_date = !reply->first[FIELD_DATE] && str_has_iprefix(line, STR("date:"));
+        if (!is_old_date && (!newer || !answer_renews_field(reply, newer)))
             writer_put(w, line);
+    }
+    if (!reply->first[FIELD_DATE]) { /* RFC 9110 6.6.1: it is as old as its arrival */
+        char date[HTTP_DATE_LEN];
+        http_date_format(now_s, date);
+        writer_field(w, STR("Date"), str_n(date, sizeof date));
     }
     for (unsigned i = 0; i < reply->field_count; i++) {
         if (answer_renews_field(reply, &reply->fields[i]))
@@ -157,7 +164,7 @@ static struct object *renew(struct fetch *fetch, const struct message *reply)
     struct writer head;
 
     writer_init(&head, fetch->lane->forward, sizeof fetch->lane->forward);
-    if (!merged || !put_renewed(&head, old, reply))
+    if (!merged || !put_renewed(&head, old, reply, loop_wall_ms(fetch->lane->loop) / 1000))
         return NULL;
     size_t len = head.len;
     writer_end(&head);

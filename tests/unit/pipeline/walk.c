@@ -1,0 +1,501 @@
+#include "walk.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Criterion ends its children without the sanitizer's own check at exit, so each place asks for it. */
+extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static char why[2048];
+
+/* --- places --- */
+
+static void app_open(struct app *app)
+{
+    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof sa;
+    char text[32];
+
+    *app = (struct app){ .fd = -1 };
+    app->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    cr_assert_eq(bind(app->listen_fd, (struct sockaddr *)&sa, len), 0);
+    cr_assert_eq(listen(app->listen_fd, 64), 0);
+    cr_assert_eq(getsockname(app->listen_fd, (struct sockaddr *)&sa, &len), 0);
+    snprintf(text, sizeof text, "127.0.0.1:%u", ntohs(sa.sin_port));
+    cr_assert(addr_parse(str_of(text), &app->addr));
+}
+
+static struct world *make_world(struct place *place, const char *yaml)
+{
+    struct config_mistakes mistakes = { 0 };
+    struct buf text = { 0 };
+    for (const char *at = yaml; *at; at++) {
+        bool is_app = at[0] == '@' && at[1] >= '0' && at[1] < '0' + APPS_MAX;
+        cr_assert(is_app ? buf_printf(&text, "%s", place->apps[at[1] - '0'].addr.text) : buf_append(&text, at, 1));
+        at += is_app;
+    }
+    struct config *config = config_read_text(buf_str(&text), "test.yaml", &mistakes);
+    struct world *world = NULL;
+    if (config && !place->city.cache) {
+        const struct cache_options options = { (uint64_t)config->cache.memory_bytes,
+                                               (uint64_t)config->cache.object_max_bytes, 1 };
+        place->city.cache = cache_new(&options);
+    }
+    if (config)
+        world = world_new(&place->city, config, place->world, place->plugin_dir, &mistakes);
+    char *lines = config_mistakes_text(&mistakes, "test.yaml");
+    str_copy(str_of(lines), why, sizeof why);
+    free(lines);
+    config_unref(config);
+    config_mistakes_fini(&mistakes);
+    buf_fini(&text);
+    return world;
+}
+
+void place_open(struct place *place, const char *yaml)
+{
+    const char *plugin_dir = place->plugin_dir;
+    signal(SIGPIPE, SIG_IGN);
+    *place = (struct place){ .plugin_dir = plugin_dir, .keeps_travellers = place->keeps_travellers };
+    for (unsigned i = 0; i < APPS_MAX; i++)
+        app_open(&place->apps[i]);
+    place->city.tenants = tenants_new(10000);
+    place->city.labels = labels_new(20);
+    place->city.addresses = address_table_new(64);
+    place->world = make_world(place, yaml);
+    cr_assert_not_null(place->world, "%s", why);
+    place->tally = tally_new(place->city.labels, 100);
+    place->lane = lane_new(0, &place->city, place->world, place->tally);
+    cr_assert_not_null(place->lane);
+    for (unsigned i = 0; i < APPS_MAX; i++)
+        place->apps[i].loop = place->lane->loop;
+    if (!place->keeps_travellers)
+        place->lane->free_request_count = place->lane->free_fetch_count = 1u << 20;
+}
+
+bool place_reload(struct place *place, const char *yaml)
+{
+    struct world *fresh = make_world(place, yaml);
+    if (!fresh)
+        return false;
+    lane_enter_world(place->lane, fresh);
+    world_unref(place->world);
+    place->world = fresh;
+    return true;
+}
+
+const char *place_why(void)
+{
+    return why;
+}
+
+void place_turn(struct place *place, unsigned turns)
+{
+    while (turns-- > 0)
+        loop_turn(place->lane->loop, 0);
+}
+
+static void assert_no_concurrency(struct tenant *tenant, void *arg)
+{
+    (void)arg;
+    cr_assert_eq(tenant->concurrency, 0, "tenant %s", tenant->name);
+}
+
+static void assert_no_request(struct str key, void *value, void *arg)
+{
+    const struct lane_tenant *tenant = value;
+    (void)arg;
+    cr_assert_eq(tenant->requests, 0, "tenant %.*s", STR_FMT(key));
+}
+
+void place_assert_idle(struct place *place)
+{
+    cr_assert_eq(place->lane->now->requests, 0, "requests that hold their world: %llu",
+                 (unsigned long long)place->lane->now->requests);
+    cr_assert_null(place->lane->earlier, "worlds end with their last request");
+    map_each(place->lane->now->tenants, assert_no_request, NULL);
+    tenants_each(place->city.tenants, assert_no_concurrency, NULL);
+    for (unsigned i = 0; i < place->world->supply_count; i++) {
+        const struct supply *supply = &place->world->supplies[i];
+        if (supply->line) {
+            cr_assert_eq(line_inside(supply->line), 0);
+            cr_assert_eq(line_waiting(supply->line), 0);
+        }
+        for (unsigned k = 0; k < supply->upstream->server_count; k++)
+            cr_assert_eq(supply->upstream->servers[k]->inflight, 0);
+    }
+}
+
+void place_close(struct place *place)
+{
+    place_turn(place, 3);
+    place_assert_idle(place);
+    lane_free(place->lane);
+    world_unref(place->world);
+    tally_free(place->tally);
+    cache_free(place->city.cache);
+    tenants_free(place->city.tenants);
+    labels_free(place->city.labels);
+    address_table_free(place->city.addresses);
+    for (unsigned i = 0; i < APPS_MAX; i++) {
+        struct app *app = &place->apps[i];
+        close(app->listen_fd);
+        if (app->fd >= 0)
+            close(app->fd);
+        while (app->older_count > 0)
+            close(app->older[--app->older_count]);
+        buf_fini(&app->got);
+    }
+    *place = (struct place){ .world = NULL };
+    if (__lsan_do_recoverable_leak_check)
+        cr_assert_eq(__lsan_do_recoverable_leak_check(), 0, "nothing leaks");
+}
+
+/* --- apps --- */
+
+void app_accept(struct app *app)
+{
+    if (app->fd >= 0) {
+        cr_assert(app->older_count < COUNT_OF(app->older));
+        app->older[app->older_count++] = app->fd;
+        app->fd = -1;
+    }
+    for (unsigned i = 0; i < TURNS_MAX && app->fd < 0; i++) {
+        app->fd = accept4(app->listen_fd, NULL, NULL, SOCK_NONBLOCK);
+        if (app->fd < 0)
+            loop_turn(app->loop, 5);
+    }
+    cr_assert(app->fd >= 0, "a connection arrives");
+}
+
+const char *app_expect(struct app *app, const char *text)
+{
+    buf_consume(&app->got, buf_len(&app->got));
+    for (unsigned i = 0; i < TURNS_MAX; i++) {
+        ssize_t n = read(app->fd, buf_reserve(&app->got, 65537), 65536);
+        if (n > 0)
+            buf_added(&app->got, (size_t)n);
+        struct str got = buf_str(&app->got);
+        ((char *)(uintptr_t)got.data)[got.len] = '\0';
+        if (memmem(got.data, got.len, text, strlen(text)))
+            return got.data;
+        cr_assert(n > 0 || (n < 0 && errno == EAGAIN), "it stays open until \"%s\" came; got \"%s\"", text, got.data);
+        loop_turn(app->loop, n > 0 ? 0 : 5);
+    }
+    cr_assert_fail("\"%s\" arrives; got \"%s\"", text, buf_str(&app->got).data);
+    return NULL;
+}
+
+const char *app_head(struct app *app)
+{
+    if (app->fd < 0)
+        app_accept(app);
+    return app_expect(app, "\r\n\r\n");
+}
+
+void app_send_n(struct app *app, const void *data, size_t n)
+{
+    const char *at = data;
+    for (unsigned i = 0; i < TURNS_MAX && n > 0; i++) {
+        ssize_t sent = write(app->fd, at, n);
+        if (sent < 0 && errno != EAGAIN)
+            return;
+        if (sent > 0) {
+            at += sent;
+            n -= (size_t)sent;
+        }
+        if (n > 0)
+            loop_turn(app->loop, 1);
+    }
+    cr_assert_eq(n, 0, "the app's bytes are taken");
+}
+
+void app_send(struct app *app, const char *text)
+{
+    app_send_n(app, text, strlen(text));
+}
+
+void app_close(struct app *app)
+{
+    close(app->fd);
+    app->fd = -1;
+}
+
+/* --- guests --- */
+
+static struct guest *guest_of(const struct request *req)
+{
+    return req->client ? CONTAINER_OF(req->client, struct guest, client) : NULL;
+}
+
+static bool leaves(struct request *req, enum guest_act act)
+{
+    struct guest *guest = guest_of(req);
+    if (guest->act != act)
+        return false;
+    guest->act = GUEST_STAYS;
+    guest->client.state = CLIENT_CLOSED;
+    request_abandon(req);
+    return true;
+}
+
+static void guest_interim(struct request *req, struct str head)
+{
+    struct guest *guest = guest_of(req);
+    if (!guest || leaves(req, GUEST_LEAVES_AT_INTERIM))
+        return;
+    buf_append_str(&guest->interims, head.data ? head : STR("HTTP/1.1 100 Continue\r\n"));
+}
+
+static void guest_begin(struct request *req, struct writer *head, int64_t length)
+{
+    struct guest *guest = guest_of(req);
+    if (!guest || guest->client.state == CLIENT_CLOSED)
+        return;
+    cr_assert_not(head->is_over);
+    guest->begins++;
+    guest->length = length;
+    guest->is_head_held = true;
+    buf_append_str(&guest->head, writer_str(head));
+    leaves(req, GUEST_LEAVES_AT_BEGIN);
+}
+
+static int64_t guest_write(struct request *req, const struct iovec *pieces, int count, unsigned flags)
+{
+    struct guest *guest = guest_of(req);
+    size_t total = 0;
+    size_t taken = 0;
+    if (!guest || guest->client.state == CLIENT_CLOSED || leaves(req, GUEST_LEAVES_AT_WRITE))
+        return -1;
+    guest->is_head_held = false;
+    for (int i = 0; i < count; i++) {
+        size_t len = pieces[i].iov_len;
+        total += len;
+        if (!(flags & WRITE_COPY) && len > guest->room)
+            len = guest->room;
+        cr_assert(buf_append(&guest->body, pieces[i].iov_base, len));
+        guest->stuck += len > guest->room ? len - guest->room : 0;
+        guest->room -= len < guest->room ? len : guest->room;
+        taken += len;
+    }
+    if ((flags & WRITE_LAST) && taken == total)
+        guest->lasts++;
+    return (int64_t)taken;
+}
+
+static bool guest_needs_write(const struct request *req)
+{
+    const struct guest *guest = guest_of(req);
+    return guest && guest->is_head_held;
+}
+
+static size_t guest_held(const struct request *req)
+{
+    const struct guest *guest = guest_of(req);
+    return guest ? guest->stuck : 0;
+}
+
+static void guest_cut(struct request *req, int err)
+{
+    struct guest *guest = guest_of(req);
+    req->is_cut = true;
+    req->err = err;
+    if (!guest || guest->client.state == CLIENT_CLOSED)
+        return;
+    guest->cut = err;
+    guest->client.state = CLIENT_CLOSED;
+    request_abandon(req);
+}
+
+static void guest_want_upload(struct request *req, bool is_wanted)
+{
+    struct guest *guest = guest_of(req);
+    if (guest)
+        guest->wants_upload = is_wanted;
+}
+
+static void guest_tunnel(struct request *req, struct stream *server, struct str extra)
+{
+    (void)req;
+    (void)extra;
+    stream_close(server);
+}
+
+static void guest_done(struct request *req)
+{
+    struct guest *guest = guest_of(req);
+    guest->dones++;
+    guest->req = NULL;
+    req->client = NULL;
+}
+
+const struct carrier guest_carrier = {
+    .interim = guest_interim,
+    .begin = guest_begin,
+    .write = guest_write,
+    .needs_write = guest_needs_write,
+    .held = guest_held,
+    .cut = guest_cut,
+    .want_upload = guest_want_upload,
+    .tunnel = guest_tunnel,
+    .done = guest_done,
+};
+
+void guest_init(struct guest *guest, struct place *place)
+{
+    *guest = (struct guest){ .place = place, .room = SIZE_MAX };
+    guest->client.lane = place->lane;
+    guest->client.peer.in4.sin_family = AF_INET;
+    guest->client.peer.in4.sin_addr.s_addr = htonl(0x7f000009);
+}
+
+void guest_fini(struct guest *guest)
+{
+    cr_assert_null(guest->req, "a guest's request is over");
+    buf_fini(&guest->head);
+    buf_fini(&guest->body);
+    buf_fini(&guest->interims);
+}
+
+static void forget_reply(struct guest *guest)
+{
+    buf_consume(&guest->head, buf_len(&guest->head));
+    buf_consume(&guest->body, buf_len(&guest->body));
+    guest->begins = guest->lasts = guest->dones = 0;
+    guest->length = 0;
+    guest->cut = 0;
+    guest->client.state = CLIENT_BUSY;
+}
+
+void guest_ask(struct guest *guest, const char *lines)
+{
+    static const struct head_limits limits = { 16384, 8192, 100 };
+    struct lane *lane = guest->place->lane;
+    struct buf head = { 0 };
+    for (const char *at = lines; *at; at++)
+        buf_append(&head, *at == '\n' ? "\r\n" : at, *at == '\n' ? 2 : 1);
+    buf_append_str(&head, STR("\r\n\r\n"));
+    forget_reply(guest);
+    struct request *req = request_new(lane, &guest_carrier, &guest->client, buf_str(&head));
+    cr_assert_not_null(req);
+    buf_fini(&head);
+    guest->req = req;
+    req->head_ns = req->started_ns = loop_now_ns(lane->loop);
+    req->err = message_read_request(&req->msg, req->upload, &limits);
+    req->upload = (struct str){ NULL, 0 };
+    req->has_upload = req->msg.framing == FRAMING_CHUNKED || req->msg.content_length > 0;
+    req->wants_continue = req->msg.has_expect_continue && req->has_upload;
+    body_in_init(&guest->up, req->msg.framing, req->msg.content_length, 1024);
+    pipeline_start(req);
+}
+
+void guest_send(struct guest *guest, const char *piece, bool is_last)
+{
+    cr_assert(guest->wants_upload, "the upload is read only while it is wanted");
+    guest->up.total += strlen(piece);
+    if (piece[0])
+        request_upload(guest->req, str_of(piece), false, &guest->up);
+    if (is_last && guest->req)
+        request_upload(guest->req, (struct str){ NULL, 0 }, true, &guest->up);
+}
+
+void guest_read(struct guest *guest, size_t n)
+{
+    size_t late = n < guest->stuck ? n : guest->stuck;
+    guest->stuck -= late;
+    guest->room = guest->room > SIZE_MAX - n ? SIZE_MAX : guest->room + n - late;
+    if (guest->req)
+        request_writable(guest->req);
+}
+
+void guest_leave(struct guest *guest)
+{
+    guest->client.state = CLIENT_CLOSED;
+    if (guest->req)
+        request_abandon(guest->req);
+}
+
+void guest_until_done(struct guest *guest)
+{
+    UNTIL(guest->place, guest->req == NULL);
+    cr_assert_eq(guest->dones, 1);
+}
+
+const char *guest_meets(struct guest *guest, const char *lines, struct app *app, const char *text)
+{
+    const char *head = NULL;
+    guest_ask(guest, lines);
+    if (text) {
+        head = app_head(app);
+        app_send(app, text);
+    }
+    guest_until_done(guest);
+    return head;
+}
+
+/* --- what was said --- */
+
+const char *head_field(const char *head, const char *name)
+{
+    static char value[4096];
+    const char *at = head ? strstr(head, "\r\n") : NULL;
+    for (; at && at[2]; at = strstr(at + 2, "\r\n")) {
+        if (strncasecmp(at + 2, name, strlen(name)) != 0)
+            continue;
+        const char *end = strstr(at + 2, "\r\n");
+        str_copy(str_trim(str_n(at + 2 + strlen(name), (size_t)(end - at - 2) - strlen(name))), value, sizeof value);
+        return value;
+    }
+    return NULL;
+}
+
+static const char *reply_head(const struct guest *guest)
+{
+    static char text[80 * 1024];
+    str_copy(buf_str(&guest->head), text, sizeof text);
+    return text;
+}
+
+int guest_status(const struct guest *guest)
+{
+    const char *head = reply_head(guest);
+    return strlen(head) > 12 ? atoi(head + 9) : 0;
+}
+
+const char *guest_field(const struct guest *guest, const char *name)
+{
+    char colon[80];
+    snprintf(colon, sizeof colon, "%s:", name);
+    return head_field(reply_head(guest), colon);
+}
+
+unsigned guest_fields(const struct guest *guest, const char *name)
+{
+    unsigned count = 0;
+    struct str rest = buf_str(&guest->head);
+    struct str line;
+    while (str_split(&rest, '\n', &line))
+        count += str_has_iprefix(line, str_of(name)) && line.len > strlen(name) && line.data[strlen(name)] == ':';
+    return count;
+}
+
+bool guest_has_body(const struct guest *guest, const char *text)
+{
+    return str_eq(buf_str(&guest->body), str_of(text));
+}
+
+const char *guest_reason(const struct guest *guest)
+{
+    static char word[64];
+    struct str body = buf_str(&guest->body);
+    const char *at = body.len ? memmem(body.data, body.len, "\"reason\":\"", 10) : NULL;
+    word[0] = '\0';
+    if (at)
+        sscanf(at + 10, "%63[^\"]", word);
+    return word;
+}

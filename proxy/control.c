@@ -46,6 +46,8 @@ struct control {
     _Atomic int signal;
     _Atomic unsigned to_drain;
     struct post drained_post;
+    _Atomic unsigned to_deafen;
+    struct post deaf_post;
     bool is_draining;
 };
 
@@ -299,6 +301,21 @@ static void on_drained(void *arg)
         loop_post(control->loop, &control->drained_post);
 }
 
+/* Nobody accepts any more: who comes now is refused at once instead of waiting for nobody. */
+static void on_all_deaf(struct post *post)
+{
+    struct control *control = CONTAINER_OF(post, struct control, deaf_post);
+    while (control->door_count > 0)
+        close_door(control, &control->doors[0]);
+}
+
+static void on_deaf(void *arg)
+{
+    struct control *control = arg;
+    if (atomic_fetch_sub(&control->to_deafen, 1) == 1)
+        loop_post(control->loop, &control->deaf_post);
+}
+
 static void drain(void *arg)
 {
     struct control *control = arg;
@@ -308,9 +325,11 @@ static void drain(void *arg)
     log_info("draining: replies in progress are finished, then weir stops");
     atomic_store(&control->city.is_draining, true);
     control->drained_post.fn = on_all_drained;
+    control->deaf_post.fn = on_all_deaf;
     atomic_store(&control->to_drain, control->worker_count);
+    atomic_store(&control->to_deafen, control->worker_count);
     for (unsigned i = 0; i < control->worker_count; i++)
-        worker_drain(control->workers[i], PATIENCE_MS, on_drained, control);
+        worker_drain(control->workers[i], PATIENCE_MS, on_deaf, on_drained, control);
 }
 
 /* --- signals: one thread waits for them, the control thread acts --- */
@@ -499,7 +518,12 @@ static void stop(struct control *control)
 {
     admin_free(control->admin);
     for (unsigned i = 0; control->workers && i < control->worker_count; i++)
-        worker_stop(control->workers[i]);
+        worker_join(control->workers[i]);
+    /* Twice: what one ends may be posted to another. */
+    for (unsigned i = 0; control->workers && i < 2 * control->worker_count; i++)
+        worker_end(control->workers[i % control->worker_count]);
+    for (unsigned i = 0; control->workers && i < control->worker_count; i++)
+        worker_free(control->workers[i]);
     while (control->door_count > 0)
         close_door(control, &control->doors[0]);
     access_log_close(control->log);

@@ -10,6 +10,7 @@
 
 #define DRAIN_ACCEPT_MS 1000 /* who was told of us a moment ago is still served */
 #define DRAIN_LOOK_MS   20
+#define DRAIN_DEAF_MS   60 /* handshakes under way end, and are taken in */
 
 struct door { /* one listening socket of this worker */
     struct worker *worker;
@@ -27,6 +28,8 @@ struct worker {
     struct timer drain;
     int64_t drain_until_ns;
     int64_t accept_until_ns;
+    bool is_deaf;
+    void (*on_deaf)(void *arg);
     void (*on_drained)(void *arg);
     void *drained_arg;
 };
@@ -39,6 +42,7 @@ struct order {
     int fds[GATES_MAX];
     unsigned fd_count;
     int64_t patience_ms;
+    void (*on_deaf)(void *arg);
     void (*on_over)(void *arg);
     void *arg;
 };
@@ -146,14 +150,28 @@ bool worker_enter_world(struct worker *worker, struct world *world, const int *f
     return true;
 }
 
+static void stop_accepting(struct worker *worker, int64_t now)
+{
+    if (now < worker->accept_until_ns || (worker->is_deaf && worker->door_count == 0))
+        return;
+    if (!worker->is_deaf) {
+        worker->is_deaf = true;
+        for (unsigned i = 0; i < worker->door_count; i++)
+            listener_deafen(worker->doors[i].fd);
+        worker->accept_until_ns = now + DRAIN_DEAF_MS * 1000000LL;
+        return;
+    }
+    close_doors(worker);
+    worker->on_deaf(worker->drained_arg);
+}
+
 /* Looks again and again whether everyone has left: only while draining. */
 static void on_drain_look(void *arg)
 {
     struct worker *worker = arg;
     struct lane *lane = worker->lane;
     int64_t now = loop_now_ns(lane->loop);
-    if (now >= worker->accept_until_ns && worker->door_count > 0)
-        close_doors(worker);
+    stop_accepting(worker, now);
     bool is_empty = worker->door_count == 0 && lane->client_count == 0;
     if (!is_empty && now < worker->drain_until_ns) {
         timer_set(lane->loop, &worker->drain, DRAIN_LOOK_MS);
@@ -174,6 +192,7 @@ static void on_drain(struct post *post)
     lane->is_draining = true;
     worker->accept_until_ns = now + DRAIN_ACCEPT_MS * 1000000LL;
     worker->drain_until_ns = now + order->patience_ms * 1000000LL;
+    worker->on_deaf = order->on_deaf;
     worker->on_drained = order->on_over;
     worker->drained_arg = order->arg;
     free(order);
@@ -183,7 +202,8 @@ static void on_drain(struct post *post)
     timer_set(lane->loop, &worker->drain, DRAIN_LOOK_MS);
 }
 
-void worker_drain(struct worker *worker, int64_t patience_ms, void (*on_over)(void *arg), void *arg)
+void worker_drain(struct worker *worker, int64_t patience_ms, void (*on_deaf)(void *arg), void (*on_over)(void *arg),
+                  void *arg)
 {
     struct order *order = calloc(1, sizeof *order);
     if (!order) {
@@ -191,18 +211,31 @@ void worker_drain(struct worker *worker, int64_t patience_ms, void (*on_over)(vo
         return;
     }
     *order = (struct order){ .post = { .fn = on_drain }, .worker = worker, .patience_ms = patience_ms,
-                             .on_over = on_over, .arg = arg };
+                             .on_deaf = on_deaf, .on_over = on_over, .arg = arg };
     loop_post(worker->lane->loop, &order->post);
 }
 
-void worker_stop(struct worker *worker)
+void worker_join(struct worker *worker)
+{
+    if (!worker || !worker->is_running)
+        return;
+    loop_stop(worker->lane->loop);
+    pthread_join(worker->thread, NULL);
+    worker->is_running = false;
+}
+
+void worker_end(struct worker *worker)
 {
     if (!worker)
         return;
-    if (worker->is_running) {
-        loop_stop(worker->lane->loop);
-        pthread_join(worker->thread, NULL);
-    }
+    lane_end_fetches(worker->lane);
+    loop_turn(worker->lane->loop, 0); /* what others posted; frees what was put off */
+}
+
+void worker_free(struct worker *worker)
+{
+    if (!worker)
+        return;
     lane_free(worker->lane);
     free(worker);
 }

@@ -1,5 +1,6 @@
 #include "net/listener.h"
 
+#include <linux/filter.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -212,6 +213,22 @@ struct listener *listener_new(struct loop *loop, int fd, accept_fn *on_accept, v
         return NULL;
     }
     return listener;
+}
+
+void listener_deafen(int fd)
+{
+    /* Classic BPF on the TCP header: no SYN passes. */
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x02, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+    };
+    struct sock_fprog program = { .len = sizeof code / sizeof *code, .filter = code };
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
+    if (getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.ss_family != AF_UNIX)
+        setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
 void listener_pause(struct listener *listener)

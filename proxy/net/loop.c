@@ -14,6 +14,7 @@
 struct loop {
     struct event_base *base;
     int64_t now_ns; /* 0: not asked in this turn */
+    int64_t before_ns; /* the last known time before this turn's epoll_wait */
     int64_t wall_offset_ns;
     int64_t wall_checked_ns;
 
@@ -123,6 +124,11 @@ void loop_free(struct loop *loop)
 int64_t loop_tick_ns(struct loop *loop)
 {
     return loop->now_ns = clock_mono_ns();
+}
+
+int64_t loop_blind_ns(struct loop *loop)
+{
+    return loop_now_ns(loop) - loop->before_ns;
 }
 
 int64_t loop_now_ns(struct loop *loop)
@@ -290,6 +296,8 @@ void loop_turn(struct loop *loop, int wait_ms)
     struct timeval tv = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
     if (wait_ms > 0)
         event_add(&loop->patience, &tv);
+    if (loop->now_ns)
+        loop->before_ns = loop->now_ns;
     loop->now_ns = 0;
     event_base_loop(loop->base, flags);
     if (wait_ms > 0)

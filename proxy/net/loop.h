@@ -34,6 +34,8 @@ void loop_stop(struct loop *loop); /* any thread */
 int64_t loop_now_ns(struct loop *loop);
 /* The same, read anew: at the stage boundaries of the histogram. Later loop_now_ns() see it too. */
 int64_t loop_tick_ns(struct loop *loop);
+/* For how long at most nobody may have looked at the sockets: since before this turn's wait began. */
+int64_t loop_blind_ns(struct loop *loop);
 /* Wall clock in milliseconds, derived once per turn. */
 int64_t loop_wall_ms(struct loop *loop);
 

@@ -253,6 +253,14 @@ void stream_want_read(struct stream *stream, bool is_wanted)
         loop_later(stream->loop, &stream->refire);
 }
 
+void stream_expect_more(struct stream *stream)
+{
+    if (stream->tls || stream->is_closed || stream->is_ready)
+        return;
+    stream->is_ready = true;
+    loop_later(stream->loop, &stream->refire);
+}
+
 void stream_want_write(struct stream *stream, bool is_wanted)
 {
     if (LIKELY(stream->wants_write == is_wanted))

@@ -45,6 +45,10 @@ ssize_t stream_read(struct stream *stream, void *data, size_t size);
 ssize_t stream_writev(struct stream *stream, const struct iovec *iov, int count);
 ssize_t stream_write(struct stream *stream, const void *data, size_t size);
 
+/* The owner is in the middle of a message after a read that brought less than there was room for: looks
+ * once more at the end of the turn. A reset that came together with the last bytes shows in no other way. */
+void stream_expect_more(struct stream *stream);
+
 /* Idempotent and cheap when nothing changes. For TLS with bytes already decrypted on_readable follows
  * by itself. */
 void stream_want_read(struct stream *stream, bool is_wanted);

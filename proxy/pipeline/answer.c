@@ -412,6 +412,13 @@ static bool pump_once(struct request *req)
     int count = 0;
     enum object_more more = req->left_bytes == 0 ? OBJECT_END : object_peek(&req->reader, iov, PUMP_IOV, &count);
 
+    if (more == OBJECT_CUT && req->carrier->needs_write(req)) { /* nothing went out yet */
+        req->carrier->unbegin(req);
+        req->answer = ANSWERS_PROBLEM;
+        req->err = ERR_UPSTREAM_CUT;
+        answer_problem(req);
+        return false;
+    }
     if (more == OBJECT_CUT) {
         req->carrier->cut(req, ERR_UPSTREAM_CUT);
         return false;

@@ -241,6 +241,13 @@ static int64_t carry_write(struct request *req, const struct iovec *pieces, int 
     return taken;
 }
 
+static void carry_unbegin(struct request *req)
+{
+    CHECK(req->client && req->client->is_head_held);
+    req->client->is_head_held = false;
+    req->has_begun = false;
+}
+
 static bool carry_needs_write(const struct request *req)
 {
     return req->client && req->client->is_head_held;
@@ -313,6 +320,7 @@ const struct carrier client_http1 = {
     .interim = carry_interim,
     .begin = carry_begin,
     .write = carry_write,
+    .unbegin = carry_unbegin,
     .needs_write = carry_needs_write,
     .is_blocked = carry_is_blocked,
     .held = carry_held,

@@ -271,8 +271,8 @@ static void take_heads(struct client *client, struct str fresh)
                 client->head_started_ns = loop_now_ns(client->lane->loop);
                 client_waits(client, WAITS_HEAD, limits_of(client)->head_time_ms);
             }
-            if (!is_kept)
-                keep_rest(client, view);
+            if (is_kept || keep_rest(client, view))
+                stream_expect_more(client->stream);
             break;
         }
         if (!start_request(client, view, (size_t)n, is_kept))
@@ -338,6 +338,8 @@ static void read_upload(struct client *client, struct str fresh)
                 end_upload(client);
             break;
         } else {
+            if (fresh.len > 0)
+                stream_expect_more(client->stream);
             break;
         }
     }

@@ -108,6 +108,7 @@ struct fetch *fetch_new(struct request *req, struct flight *flight)
     fetch->key = req->key;
     fetch->began_ns = loop_now_ns(req->lane->loop);
     list_init(&fetch->link);
+    list_push_back(&req->lane->fetches, &fetch->link);
     list_init(&fetch->held_link);
     list_init(&fetch->waiter.link);
     timer_init(&fetch->hold, on_nothing, fetch);
@@ -144,6 +145,7 @@ void fetch_end(struct fetch *fetch)
     if (fetch->is_over)
         return;
     fetch->is_over = true;
+    list_remove(&fetch->link);
     fetch_cancel_fn *cancel = fetch->cancel;
     fetch->cancel = NULL;
     if (cancel)

@@ -17,7 +17,7 @@
 
 struct fetch {
     uint32_t tag;
-    struct list link; /* of the free list */
+    struct list link; /* lane->fetches, or the free list */
     struct lane *lane;
     struct request *req; /* whose head it carries; held */
     bool is_attached;    /* req still wants the answer from this very exchange */
@@ -60,6 +60,7 @@ struct fetch {
     /* forward */
     struct exchange *exchange;
     bool has_reached;   /* some server was connected to: it may have seen the request */
+    bool is_stale_race; /* the failure at hand is a kept connection's that its server closed */
     bool must_be_fresh; /* the retry after a stale connection */
     bool is_counted;    /* server_began() was called */
     int64_t began_ns;

@@ -58,6 +58,7 @@ struct lane *lane_new(unsigned index, struct city *city, struct world *world, st
     list_init(&lane->idle_clients);
     list_init(&lane->free_requests);
     list_init(&lane->free_fetches);
+    list_init(&lane->fetches);
     if (!random_fill(lane->random, sizeof lane->random))
         goto fail;
     lane->random[0] |= 1; /* never all zero */
@@ -73,6 +74,15 @@ struct lane *lane_new(unsigned index, struct city *city, struct world *world, st
 fail:
     lane_free(lane);
     return NULL;
+}
+
+void lane_end_fetches(struct lane *lane)
+{
+    while (!list_is_empty(&lane->fetches)) {
+        struct fetch *fetch = fetch_from(LIST_ENTRY(lane->fetches.next, struct fetch, link));
+        fetch->err = ERR_DRAINING;
+        fetch_end(fetch);
+    }
 }
 
 void lane_free(struct lane *lane)

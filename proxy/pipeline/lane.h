@@ -61,6 +61,7 @@ struct lane {
     unsigned client_count;
     struct list free_requests;
     unsigned free_request_count;
+    struct list fetches; /* running, with or without a client */
     struct list free_fetches;
     unsigned free_fetch_count;
     uint64_t random[2]; /* xorshift128+, for ids and picks: never for secrets */
@@ -87,7 +88,10 @@ static inline void lane_count(struct lane *lane, enum lane_stat stat, int64_t n)
 }
 
 struct lane *lane_new(unsigned index, struct city *city, struct world *world, struct tally *tally);
-void lane_free(struct lane *lane); /* no client left */
+void lane_free(struct lane *lane); /* no client, no fetch left */
+
+/* Ends what still runs for nobody: weir stops. Any thread, once no lane's loop turns any more. */
+void lane_end_fetches(struct lane *lane);
 
 /* From now on new requests begin in that world (takes a reference). */
 void lane_enter_world(struct lane *lane, struct world *world);

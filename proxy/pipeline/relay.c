@@ -180,7 +180,14 @@ void relay_broke(struct fetch *fetch, int err)
     fetch_end(fetch); /* breaks what was growing: its readers see that */
     if (is_relayed && !req->is_recorded) {
         fetch->lane->batch.count = 0;
-        req->carrier->cut(req, err);
+        if (req->carrier->needs_write(req)) { /* nothing went out yet: it can still be told properly */
+            req->carrier->unbegin(req);
+            req->answer = ANSWERS_PROBLEM;
+            req->err = err;
+            request_resume(req, RETRY);
+        } else {
+            req->carrier->cut(req, err);
+        }
     } else if (is_told && !req->is_recorded) { /* its head has not gone out: it can still be told properly */
         object_close(&req->reader);
         req->answer = ANSWERS_PROBLEM;

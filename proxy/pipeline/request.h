@@ -48,6 +48,8 @@ struct carrier {
     void (*begin)(struct request *req, struct writer *head, int64_t length);
     /* Body pieces; returns how many of their bytes were taken, -1 if the client is gone. flags: WRITE_*. */
     int64_t (*write)(struct request *req, const struct iovec *pieces, int count, unsigned flags);
+    /* Forgets a head that was not written yet: another answer follows. */
+    void (*unbegin)(struct request *req);
     /* A head is waiting for a write. */
     bool (*needs_write)(const struct request *req);
     /* The socket took less than it was given: request_writable() will come. */

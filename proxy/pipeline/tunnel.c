@@ -82,6 +82,8 @@ static void pull(struct tunnel *tunnel, struct way_half *half)
         return;
     }
     half->is_ended = n == 0;
+    if (n > 0)
+        stream_expect_more(half->from);
     drain(tunnel, half);
 }
 

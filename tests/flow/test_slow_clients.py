@@ -179,7 +179,8 @@ def test_connections_of_all_are_bounded(start_app, start_weir):
 
 def test_running_out_of_descriptors_costs_neither_cpu_nor_what_is_open(start_app, start_weir):
     """weir stops accepting for a moment instead of spinning."""
-    weir = start_weir(start_app(reply(200, b"hello", "Cache-Control: max-age=600")), clients={"per_address": 100000, "connections": 100000}, log={"access": "off"})
+    weir = start_weir(start_app(reply(200, b"hello", "Cache-Control: max-age=600")), clients={"per_address": 100000, "connections": 100000},
+                      log={"access": "off"})
     with weir.wire() as inside:
         inside.request()
         assert inside.reply().status == 200

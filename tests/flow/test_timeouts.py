@@ -155,7 +155,7 @@ def test_a_slow_reader_that_keeps_its_rate_is_served(start_app, start_weir):
         head = wire.reply_head()
         for _ in range(15):  # longer than write_stall in all
             time.sleep(0.05)
-            wire._more()
+            wire.more()
         assert wire.skip_body(head) == len(body)
 
 

@@ -80,8 +80,10 @@ def test_two_listeners_on_ports_of_the_kernels_choice(start_app, start_weir, aut
         assert wire.reply().status == 200
 
 
-@pytest.mark.parametrize("name, wanted", [("api.example.com", "api.example.com"), ("shop.example.com", "shop.example.com"), ("SHOP.example.com", "shop.example.com"),
-                                          ("one.any.example.com", "*.any.example.com")])
+@pytest.mark.parametrize("name, wanted", [
+    ("api.example.com", "api.example.com"), ("shop.example.com", "shop.example.com"), ("SHOP.example.com", "shop.example.com"),
+    ("one.any.example.com", "*.any.example.com"),
+])
 def test_the_name_asked_for_picks_the_certificate(street, authority, name, wanted):
     _, weir = street
     with weir.wire(tls=client(authority), server_name=name) as wire:
@@ -308,16 +310,13 @@ def test_the_address_is_the_name_when_none_is_given(start_app, start_weir, autho
 @pytest.mark.parametrize("case", ["another name", "another authority", "address not in it", "not TLS at all"])
 def test_an_app_that_can_not_prove_its_name_is_502_upstream_tls(start_app, start_weir, authority, certificates, tmp_path, case):
     tls = {"ca": str(authority.certificate), "server_name": "shop.example.com"}
-    shown = server(certificates["shop"])
-    if case == "another name":
-        shown = server(certificates["api"])
-    elif case == "another authority":
-        shown = server(Authority(tmp_path, "Other CA").issue("shop.example.com"))
-    elif case == "address not in it":
+    shown = {"another name": lambda: certificates["api"], "another authority": lambda: Authority(tmp_path, "Other CA").issue("shop.example.com")}
+    if case == "address not in it":
         del tls["server_name"]
+    if case == "not TLS at all":
+        app = start_app(script=lambda peer: (peer.send(b"220 hello, this is no TLS\r\n"), peer.wait_for_end()))
     else:
-        shown = None
-    app = start_app(script=lambda peer: peer.send(b"220 hello, this is no TLS\r\n") and peer.wait_for_end(), tls=shown) if shown is None else start_app(tls=shown)
+        app = start_app(tls=server(shown.get(case, lambda: certificates["shop"])()))
     weir = start_weir(app, upstream={"tls": tls})
     weir.get("/secret").is_problem(502, "upstream-tls")
     with weir.wire() as wire:

@@ -62,6 +62,17 @@ static struct server *pick(struct fetch *fetch, unsigned roles)
     return upstream_pick(fetch->supply->upstream, roles, fetch->tried, lane_random(lane), hash, loop_now_ns(lane->loop));
 }
 
+/* Is there one of these roles that this request has not tried yet? */
+static bool has_untried(const struct fetch *fetch, unsigned roles)
+{
+    const struct upstream *upstream = fetch->supply->upstream;
+    for (unsigned i = 0; i < upstream->server_count; i++) {
+        if ((roles & 1u << upstream->servers[i]->role) && !(fetch->tried >> i & 1))
+            return true;
+    }
+    return false;
+}
+
 enum verdict stage_choose(struct fetch *fetch)
 {
     unsigned roles = ROLES_PRIMARY | ROLES_REPLICA;
@@ -80,7 +91,8 @@ enum verdict stage_choose(struct fetch *fetch)
         case PLUGIN_PICKED:
             break;
         case PLUGIN_PASSES:
-            fetch->server = pick(fetch, roles);
+            if (has_untried(fetch, roles) || !falls_back)
+                fetch->server = pick(fetch, roles);
             if (!fetch->server && falls_back)
                 fetch->server = pick(fetch, ROLES_PRIMARY | ROLES_REPLICA);
             break;

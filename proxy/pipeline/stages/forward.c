@@ -43,15 +43,19 @@ static bool may_retry(struct fetch *fetch, int err)
     /* The race of a kept connection that its server closed is nobody's failure: once, on a new one, for free. */
     if (exchange_was_reused(fetch->exchange) && !fetch->must_be_fresh &&
         (err == ERR_UPSTREAM_CLOSED || err == ERR_CONNECT_FAILED)) {
-        fetch->must_be_fresh = true;
+        fetch->must_be_fresh = fetch->is_stale_race = true;
         return true;
     }
+    fetch->tried |= 1ull << upstream_index(fetch->supply->upstream, fetch->server);
+    /* A server that could not be connected to has seen nothing: on to one that was not tried yet, if there is one. */
+    bool is_unseen = exchange_connected_ns(fetch->exchange) == 0;
+    if (is_unseen && __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count)
+        return true;
     if (err == ERR_FIRST_BYTE_TIMEOUT || fetch->attempts > config->retry_attempts)
         return false;
     if (!upstream_spend_retry(fetch->supply->upstream, loop_now_ns(fetch->lane->loop)))
         return false;
     fetch->must_be_fresh = true;
-    fetch->tried |= 1ull << upstream_index(fetch->supply->upstream, fetch->server);
     return true;
 }
 
@@ -60,8 +64,8 @@ static void on_failed(void *arg, int err)
     struct fetch *fetch = fetch_from(arg);
     bool is_retried = may_retry(fetch, err);
     fetch->has_reached = fetch->has_reached || exchange_connected_ns(fetch->exchange) > 0;
-    bool is_stale_connection = is_retried && !(fetch->tried & (1ull << upstream_index(fetch->supply->upstream, fetch->server)));
-    fetch_settle(fetch, !is_stale_connection);
+    fetch_settle(fetch, !fetch->is_stale_race);
+    fetch->is_stale_race = false;
     fetch->exchange = NULL;
     timer_cancel(&fetch->expect);
     if (fetch->has_head) {

@@ -249,6 +249,10 @@ static enum verdict missed(struct request *req, struct cache_found *found, enum 
         req->stale = object_ref(found->object);
     if (!req->may_store || req->flight || req->asks.control.is_only_if_cached)
         return NEXT;
+    /* The route's ttl is not for it: what it brings says nothing to those whom it is for, so it neither leads nor waits. */
+    const struct config_cache_rule *rule = rule_of(req);
+    if (rule && rule->ttl_ms >= 0 && !req->may_use_ttl)
+        return NEXT;
     /* Whoever must see his own write can't share a fetch that may have begun before it. */
     if (req->not_before_ms > 0 || req->position.data || ++req->rounds > ROUNDS_MAX)
         return NEXT;

@@ -152,7 +152,7 @@ class App:
     """`answer` gives each request's reply: bytes, or a function from Request to bytes (None: close the connection). `script` takes a
     connection over instead: a function from Peer to anything."""
 
-    def __init__(self, answer=None, script=None, tls=None, backlog=4096, send_buffer=None, receive_buffer=None):
+    def __init__(self, answer=None, script=None, tls=None, port=0, receive_buffer=None):
         self.answer = answer if answer is not None else reply(200, b"hello")
         self.script = script or self._serve
         self.tls = tls
@@ -161,15 +161,14 @@ class App:
         self.errors = []
         self.changed = threading.Condition()
         self.is_closed = False
-        self.send_buffer = send_buffer
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.listen(backlog)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(("127.0.0.1", port))
+        self.socket.listen(4096)
         self.port = self.socket.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        self.threads = []
         self.acceptor = threading.Thread(target=self._accept, daemon=True)
         self.acceptor.start()
 
@@ -179,15 +178,11 @@ class App:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
-            thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
-            self.threads.append(thread)
-            thread.start()
+            threading.Thread(target=self._run, args=(connection,), daemon=True).start()
 
     def _run(self, connection):
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.send_buffer:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.send_buffer)
             if self.tls:
                 connection.settimeout(patience(5))
                 connection = self.tls.wrap_socket(connection, server_side=True)

@@ -83,6 +83,15 @@ class Weir:
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"/proc says nothing about {name}")
 
+    def freeze(self):
+        """Stops every thread, so that several things can come to be before it looks again; thaw() lets it go on."""
+        self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        eventually(lambda: all((task / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T" for task in tasks.iterdir()))
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 

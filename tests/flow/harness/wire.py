@@ -124,7 +124,8 @@ class Wire:
 
     # --- reading ---
 
-    def _more(self, size=65536):
+    def more(self, size=65536):
+        """Holds what the next read brings."""
         piece = self.socket.recv(size)
         if not piece:
             raise Broken(f"the connection ended behind {self.held[-200:]!r}")
@@ -132,7 +133,7 @@ class Wire:
 
     def exactly(self, count):
         while len(self.held) < count:
-            self._more()
+            self.more()
         taken, self.held = self.held[:count], self.held[count:]
         return taken
 
@@ -140,7 +141,7 @@ class Wire:
         while b"\r\n" not in self.held:
             if len(self.held) > 65536:
                 raise Broken("a line without an end")
-            self._more()
+            self.more()
         line, self.held = self.held.split(b"\r\n", 1)
         if b"\r" in line or b"\n" in line:
             raise Broken(f"a bare CR or LF in {line!r}")

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -191,8 +192,16 @@ const char *app_expect(struct app *app, const char *text)
     return NULL;
 }
 
+/* On the connection at hand, or on a new one if that is where it comes. */
 const char *app_head(struct app *app)
 {
+    char byte;
+    for (unsigned i = 0; i < TURNS_MAX && app->fd >= 0 && recv(app->fd, &byte, 1, MSG_PEEK) <= 0; i++) {
+        struct pollfd waiting = { .fd = app->listen_fd, .events = POLLIN };
+        if (poll(&waiting, 1, 0) > 0)
+            app_accept(app);
+        loop_turn(app->loop, 1);
+    }
     if (app->fd < 0)
         app_accept(app);
     return app_expect(app, "\r\n\r\n");
@@ -283,6 +292,7 @@ static int64_t guest_write(struct request *req, const struct iovec *pieces, int 
         guest->room -= len < guest->room ? len : guest->room;
         taken += len;
     }
+    guest->is_short = taken < total;
     if ((flags & WRITE_LAST) && taken == total)
         guest->lasts++;
     return (int64_t)taken;
@@ -292,6 +302,12 @@ static bool guest_needs_write(const struct request *req)
 {
     const struct guest *guest = guest_of(req);
     return guest && guest->is_head_held;
+}
+
+static bool guest_is_blocked(const struct request *req)
+{
+    const struct guest *guest = guest_of(req);
+    return guest && (guest->is_short || guest->stuck > 0);
 }
 
 static size_t guest_held(const struct request *req)
@@ -339,6 +355,7 @@ const struct carrier guest_carrier = {
     .begin = guest_begin,
     .write = guest_write,
     .needs_write = guest_needs_write,
+    .is_blocked = guest_is_blocked,
     .held = guest_held,
     .cut = guest_cut,
     .want_upload = guest_want_upload,

@@ -83,6 +83,7 @@ struct guest {
     enum guest_act act;
     bool wants_upload;
     bool is_head_held;
+    bool is_short;
 };
 
 extern const struct carrier guest_carrier;

@@ -1,0 +1,126 @@
+/* Does what its keys say: a plugin for tests of the host.
+ *
+ *     choose: pass | primary | replica | refuse | hold | last   what choose answers; last: holds, then refuses
+ *     reason: WORD, hold: DURATION, token: TEXT
+ *     bypass, forbid, replay: BOOL       what inspect and answered say
+ *     behind: BOOL                       position asked for, and that a stored one does not cover it */
+#include <weir/plugin.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct scripted {
+    const struct weir_host *host;
+    char choose[16];
+    char reason[32];
+    char token[32];
+    int64_t hold_ms;
+    bool bypasses;
+    bool forbids;
+    bool replays;
+    bool is_behind;
+};
+
+static void take(const struct weir_host *host, const struct weir_config *config, const char *name, char *out, size_t size)
+{
+    struct weir_str value = { NULL, 0 };
+    host->config_string(config, name, &value);
+    snprintf(out, size, "%.*s", (int)value.len, value.data ? value.data : "");
+}
+
+static void *configure(const struct weir_host *host, const struct weir_config *config, char *error, size_t error_size)
+{
+    static const char *const known[] = { "choose", "reason", "token", "hold", "bypass", "forbid", "replay", "behind" };
+    struct scripted *self;
+
+    for (unsigned i = 0; i < host->config_count(config); i++) {
+        const char *name = host->config_name(config, i);
+        unsigned k = 0;
+        while (k < sizeof known / sizeof *known && strcmp(known[k], name) != 0)
+            k++;
+        if (k == sizeof known / sizeof *known) {
+            snprintf(error, error_size, "no key %s", name);
+            return NULL;
+        }
+    }
+    self = calloc(1, sizeof *self);
+    if (!self)
+        return NULL;
+    self->host = host;
+    take(host, config, "choose", self->choose, sizeof self->choose);
+    take(host, config, "reason", self->reason, sizeof self->reason);
+    take(host, config, "token", self->token, sizeof self->token);
+    self->hold_ms = 60000;
+    host->config_duration(config, "hold", &self->hold_ms);
+    host->config_bool(config, "bypass", &self->bypasses);
+    host->config_bool(config, "forbid", &self->forbids);
+    host->config_bool(config, "replay", &self->replays);
+    host->config_bool(config, "behind", &self->is_behind);
+    return self;
+}
+
+static void destroy(void *self)
+{
+    free(self);
+}
+
+static void inspect(void *arg, struct weir_request *request, struct weir_inspection *out)
+{
+    const struct scripted *self = arg;
+    out->bypass_cache = self->bypasses;
+    if (self->is_behind)
+        out->position = (struct weir_str){ "7", 1 };
+    self->host->set(request, arg);
+}
+
+static void choose(void *arg, struct weir_request *request, const struct weir_candidate *candidates, unsigned count,
+                   bool is_last_call, struct weir_choice *out)
+{
+    const struct scripted *self = arg;
+    if (self->host->get(request) != arg)
+        abort(); /* its own value, whatever other plugins set */
+    if (strcmp(self->choose, "primary") == 0 || strcmp(self->choose, "replica") == 0) {
+        out->kind = WEIR_ROLES;
+        out->roles = self->choose[0] == 'p' ? WEIR_ROLES_PRIMARY : WEIR_ROLES_REPLICA;
+        out->falls_back = true;
+    } else if (strcmp(self->choose, "refuse") == 0 || (strcmp(self->choose, "last") == 0 && is_last_call)) {
+        out->kind = WEIR_REFUSE;
+        out->reason = self->reason;
+        out->retry_after_s = 17;
+    } else if (strcmp(self->choose, "hold") == 0 || strcmp(self->choose, "last") == 0) {
+        out->kind = WEIR_HOLD;
+        out->hold_ms = self->hold_ms;
+    }
+}
+
+static void answered(void *arg, struct weir_request *request, const struct weir_answer *answer, struct weir_verdict *out)
+{
+    const struct scripted *self = arg;
+    out->forbid_store = self->forbids;
+    out->replay_to_primary = self->replays && answer->role == WEIR_REPLICA;
+    out->position = (struct weir_str){ "5", 1 };
+    if (self->token[0]) {
+        out->token = (struct weir_str){ self->token, strlen(self->token) };
+        out->token_age_s = 60;
+    }
+}
+
+static bool is_behind(void *arg, struct weir_str stored, struct weir_str asked)
+{
+    return asked.len == 1 && stored.len == 1 && stored.data[0] < asked.data[0];
+}
+
+WEIR_EXPORT const struct weir_plugin weir_plugin = {
+    .size = sizeof(struct weir_plugin),
+    .abi_major = WEIR_PLUGIN_ABI_MAJOR,
+    .abi_minor = WEIR_PLUGIN_ABI_MINOR,
+    .name = "scripted",
+    .version = "1.0",
+    .configure = configure,
+    .destroy = destroy,
+    .inspect = inspect,
+    .choose = choose,
+    .answered = answered,
+    .is_behind = is_behind,
+};

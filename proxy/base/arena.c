@@ -1,19 +1,13 @@
 #include "base/arena.h"
 
+#include "base/check.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ARENA_POISONS 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ARENA_POISONS 1
-#endif
-#endif
-
-#ifdef ARENA_POISONS
+#ifdef IS_ADDRESS_SANITIZED
 #include <sanitizer/asan_interface.h>
 /* gcc takes poisoning fresh memory for reading it: the parameter is a pointer to const. */
 #if defined(__GNUC__) && !defined(__clang__)

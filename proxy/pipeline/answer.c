@@ -221,7 +221,7 @@ static void put_age(const struct request *req, struct writer *w, const struct ob
 {
     const struct freshness freshness = { .initial_age_ms = meta->initial_age_ms };
     int64_t age_ms = age_ms_at(&freshness, meta->stored_wall_ms, loop_wall_ms(req->lane->loop));
-    *out_ttl_ms = meta->lifetime_ms - age_ms;
+    *out_ttl_ms = meta->lifetime_ms - age_ms / 1000 * 1000; /* in whole seconds, so that it and Age add up */
     /* What was just fetched is no stored answer: it only has an age if it came with one. */
     if (req->forwarded != FWD_NONE && !req->is_revalidated && meta->initial_age_ms < 1000)
         return;

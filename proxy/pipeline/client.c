@@ -9,6 +9,7 @@
 #define IN_MAX          (64 * 1024)  /* read ahead of a request in progress */
 #define LINGER_MS       2000
 #define LINGER_BYTES    (256 * 1024)
+#define HANDSHAKE_MS    5000
 #define TRAILER_BYTES   (16 * 1024)
 #define DRAIN_GRACE_MS  1000 /* an idle connection may still send a request for so long */
 
@@ -64,7 +65,8 @@ struct client *client_new(struct lane *lane, const struct gate *gate, int fd, co
         client_close(client);
         return NULL;
     }
-    client_waits(client, WAITS_HEAD, limits_of(client)->head_time_ms);
+    int64_t head_ms = limits_of(client)->head_time_ms;
+    client_waits(client, WAITS_HEAD, client->is_tls ? min_i64(head_ms, HANDSHAKE_MS) : head_ms);
     stream_want_read(client->stream, true);
     return client;
 }
@@ -316,7 +318,9 @@ static void read_upload(struct client *client, struct str fresh)
     rest = is_kept ? buf_str(&client->in) : fresh;
     client->is_feeding = true;
     size_t before = rest.len;
-    while (client->wants_upload && client->req == req && client->state == CLIENT_BUSY) {
+    /* The end of a body has no bytes of its own: it is told even if no more of them are wanted just now. */
+    while (client->upload && (client->wants_upload || body_in_is_over(client->upload)) && client->req == req &&
+           client->state == CLIENT_BUSY) {
         int event = body_in_next(client->upload, &rest, &piece);
         if (event < 0) {
             client->closes = client->is_broken = true;
@@ -336,6 +340,11 @@ static void read_upload(struct client *client, struct str fresh)
             free(upload);
             if (client->state != CLIENT_CLOSED)
                 end_upload(client);
+            break;
+        } else if (client->is_eof) { /* it will never be whole */
+            client->closes = true;
+            client->wants_upload = false;
+            request_upload_failed(req, ERR_CLIENT_ABORT);
             break;
         } else {
             if (fresh.len > 0)
@@ -392,11 +401,8 @@ static void on_end(struct client *client)
     switch ((enum client_state)client->state) {
     case CLIENT_BUSY: /* half closed: it still gets its reply */
         stream_want_read(client->stream, false);
-        if (client->upload) {
-            client->closes = true;
-            client->wants_upload = false;
-            request_upload_failed(client->req, ERR_CLIENT_ABORT);
-        }
+        if (client->upload && (client->wants_upload || buf_len(&client->in) == 0))
+            read_upload(client, (struct str){ NULL, 0 });
         break;
     case CLIENT_IDLE:
     case CLIENT_DRAIN: /* pipelined requests that were read already still get theirs */
@@ -554,6 +560,8 @@ static void on_timer(void *arg)
     case WAITS_HEAD:
         if (client->head_started_ns)
             refuse(client, ERR_HEAD_TIMEOUT);
+        else if (client->is_tls && client->requests == 0 && !stream_is_handshaking(client->stream))
+            client_waits(client, WAITS_KEEPALIVE, clients->head_time_ms - HANDSHAKE_MS);
         else
             client_close(client);
         break;

@@ -21,7 +21,7 @@ static struct fetch *take(struct lane *lane)
 static void give(struct fetch *fetch)
 {
     struct lane *lane = fetch->lane;
-    if (lane->free_fetch_count >= FREE_FETCHES_MAX) {
+    if (lane->free_fetch_count + 1 > FREE_LIST_MAX(FREE_FETCHES_MAX)) {
         free(fetch);
         return;
     }

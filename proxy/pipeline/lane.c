@@ -199,6 +199,10 @@ static struct lane_tenant *meet(struct lane *lane, struct lane_world *world, str
     if (!here)
         return NULL;
     here->tenant = tenants_get(lane->city->tenants, name, loop_now_ns(lane->loop));
+    if (!here->tenant) { /* full of tenants that lanes only remember */
+        make_room(world);
+        here->tenant = tenants_get(lane->city->tenants, name, loop_now_ns(lane->loop));
+    }
     here->rules = rules;
     if (!here->tenant || !map_put(world->tenants, tenant_name(here->tenant), here)) {
         tenant_unref(here->tenant);

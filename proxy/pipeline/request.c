@@ -81,7 +81,7 @@ void request_drop(struct request *req)
     lane_world_give(lane, req->here);
     arena_fini(&req->arena);
     req->tag = 0;
-    if (lane->free_request_count >= FREE_REQUESTS_MAX) {
+    if (lane->free_request_count + 1 > FREE_LIST_MAX(FREE_REQUESTS_MAX)) {
         free(req);
         return;
     }

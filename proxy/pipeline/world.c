@@ -56,9 +56,11 @@ static bool load_plugins(struct world *world, struct supply *supply, const struc
                            PLUGINS_MAX);
             return false;
         }
-        if (old && i < old->plugin_count && plugin_is_same(old->plugins[i], row))
-            plugin = plugin_ref(old->plugins[i]);
-        else
+        for (unsigned k = 0; old && !plugin && k < old->plugin_count; k++) {
+            if (plugin_is_same(old->plugins[k], row))
+                plugin = plugin_ref(old->plugins[k]);
+        }
+        if (!plugin)
             plugin = plugin_new(world->config, row, plugin_dir, supply->held, error, sizeof error);
         if (!plugin) {
             config_mistake(mistakes, row->mark, "%s", error);

@@ -402,7 +402,7 @@ def test_an_upload_that_is_broken_off_never_completes_at_the_app(street, upload,
 def test_a_reset_right_behind_the_bytes_is_noticed(start_app, start_weir):
     """Both are there when weir looks; nothing else will ever come."""
     app = start_app()
-    weir = start_weir(app)
+    weir = start_weir(app, clients={"head_time": "600s", "body_idle": "600s"})
     for number, begun in enumerate([b"GET /half HTTP/1.1\r\nHost: te", post_head("/reset/1", "Content-Length: 10") + b"123",
                                     post_head("/reset/2", "Content-Length: 1000000") + bytes(100000)]):
         wire = weir.wire()

@@ -13,7 +13,7 @@ PLACE = re.compile(r"(\S+):(\d+):(\d+): (.+)")
 
 
 def weir(*arguments, env=None, folder=None):
-    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=60, check=False, env=env, cwd=folder)
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=30, check=False, env=env, cwd=folder)
 
 
 @pytest.fixture
@@ -37,6 +37,13 @@ def mistakes(done):
         assert match[1].endswith("weir.yaml")
         found.append((int(match[2]), int(match[3]), match[4]))
     return found
+
+
+@pytest.fixture(scope="module")
+def running(module_weirs):
+    app = App()
+    yield module_weirs.start(app)
+    app.close()
 
 
 APP = "upstreams: {app: {primary: [127.0.0.1:3000]}}\n"
@@ -147,6 +154,13 @@ def test_a_taken_port_is_3(tmp_path, start_app):
     assert taken.address in done.stderr
 
 
+def test_a_port_that_another_weir_has_is_taken(running, tmp_path):
+    """Sockets of one user may share a port, and then half of the requests would go to the wrong weir."""
+    address = "%s:%d" % running.address
+    done = weir("--upstream", "127.0.0.1:1", "--listen", address, "--admin", f"unix:{tmp_path}/admin.sock")
+    assert done.returncode == 3 and address in done.stderr, done
+
+
 def test_a_taken_admin_port_is_3(start_app):
     taken = start_app()
     done = weir("--upstream", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--admin", taken.address)
@@ -212,13 +226,6 @@ def test_explain_of_a_wrong_file_is_1_with_the_place(tmp_path):
 
 
 # --- what speaks to a running weir ---
-
-
-@pytest.fixture(scope="module")
-def running(module_weirs):
-    app = App()
-    yield module_weirs.start(app)
-    app.close()
 
 
 def remote(running, *arguments):

@@ -110,7 +110,8 @@ static void decide(struct request *req, struct str cookies)
     req->forwarded = FWD_URI_MISS;
     req->may_use_store = !req->asks.control.is_no_store;
     /* HEAD brings no body and a range only part of one: neither is stored. */
-    req->may_store = method == METHOD_GET && !req->asks.has_range && !req->asks.control.is_no_store;
+    req->may_store = method == METHOD_GET && !req->asks.has_range && !req->asks.control.is_no_store &&
+                     !req->asks.has_origin_conditions; /* these are the app's to judge (RFC 9111 4.3.2) */
     req->may_use_ttl = rule && rule->ttl_ms >= 0 && path_is_plain(req->msg.path) &&
                        (rule->share == SHARE_CREDENTIAL || !has_credential);
 }

@@ -1,13 +1,14 @@
-/* Clients who leave: at every wait, and in the middle of everything that is told to them. Whenever it is, nothing
- * stays held (place_close() looks), and a look at a traveller that is gone shows, since a place gives memory back at once. */
+/* Clients who leave: at every wait, and in the middle of everything that is told to them. Whenever it is,
+ * nothing stays held (place_close() looks), and a look at a traveller that is gone shows, since a place gives
+ * memory back at once. */
 #include <stdlib.h>
 
 #include "pipeline/plugin.h"
 #include "walk.h"
 
-#define ONE_PLACE                                                                                            \
-    "upstreams: {app: {primary: [\"@0\"], limit: {concurrency: 1, queue: 2, queue_time: 10s}, "              \
-    "buffer: {request: 8B}}}\n"                                                                              \
+#define ONE_PLACE                                                                               \
+    "upstreams: {app: {primary: [\"@0\"], limit: {concurrency: 1, queue: 2, queue_time: 10s}, " \
+    "buffer: {request: 8B}}}\n"                                                                 \
     "clients: {rate: unlimited}\n"
 #define GET    "GET /x HTTP/1.1\nHost: a"
 #define POST   "POST /x HTTP/1.1\nHost: a"
@@ -112,7 +113,8 @@ Test(abandon, while_the_app_takes_the_body)
     guest_leave(guest);
     assert_gone(guest);
     char byte;
-    UNTIL(&place, recv(place.apps[0].fd, &byte, 1, MSG_DONTWAIT) == 0); /* a truncated upload is never completed */
+    UNTIL(&place,
+          recv(place.apps[0].fd, &byte, 1, MSG_DONTWAIT) == 0); /* a truncated upload is never completed */
     tear_down();
 }
 
@@ -138,7 +140,8 @@ Test(abandon, while_the_news_is_on_its_way)
         guest_ask(&guests[1], GET);
         app_head(&place.apps[0]);
         app_send(&place.apps[0], replies[i]);
-        /* The first is told within the turn in which the second's news is posted: it takes the second along. */
+        /* The first is told within the turn in which the second's news is posted: it takes the second along.
+         */
         for (unsigned k = 0; k < TURNS_MAX && guests[0].req; k++)
             loop_turn(place.lane->loop, 5);
         guest_leave(&guests[1]);
@@ -354,7 +357,8 @@ static void pump(const char *bytes, size_t size, size_t step)
     size_t sent = 0;
     size_t most = 0;
     for (unsigned i = 0; i < 100000 && guest->req; i++) {
-        ssize_t n = sent < size ? send(place.apps[0].fd, bytes + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+        ssize_t n =
+            sent < size ? send(place.apps[0].fd, bytes + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
         sent += n > 0 ? (size_t)n : 0;
         loop_turn(place.lane->loop, 0);
         most = guest->stuck > most ? guest->stuck : most;
@@ -384,11 +388,13 @@ Test(abandon, a_reply_too_large_to_store_does_too)
 {
     const size_t size = 6 << 20;
     char *bytes = bytes_of(size);
-    set_up("upstreams: {app: {primary: [\"@0\"], buffer: {reply: 64KiB}}}\ncache: {memory: 1MiB, object_max: 64KiB}\n");
+    set_up("upstreams: {app: {primary: [\"@0\"], buffer: {reply: 64KiB}}}\ncache: {memory: 1MiB, object_max: "
+           "64KiB}\n");
     guest->room = 0;
     guest_ask(guest, GET);
     app_head(&place.apps[0]);
-    app_send(&place.apps[0], "HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\n\r\n"); /* its length shows late */
+    app_send(&place.apps[0],
+             "HTTP/1.0 200 OK\r\nCache-Control: max-age=60\r\n\r\n"); /* its length shows late */
     size_t sent = 0;
     for (unsigned i = 0; i < 300; i++) { /* without a reader the app is not heard for long */
         ssize_t n = send(place.apps[0].fd, bytes + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -399,7 +405,8 @@ Test(abandon, a_reply_too_large_to_store_does_too)
     cr_expect(object_is_window(guest->req->reader.object));
     cr_expect_leq(object_held_bytes(guest->req->reader.object), 1024 * 1024);
     for (unsigned i = 0; i < 100000 && guest->req; i++) {
-        ssize_t n = sent < size ? send(place.apps[0].fd, bytes + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+        ssize_t n =
+            sent < size ? send(place.apps[0].fd, bytes + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
         sent += n > 0 ? (size_t)n : 0;
         if (sent == size && place.apps[0].fd >= 0)
             app_close(&place.apps[0]);
@@ -420,7 +427,8 @@ Test(abandon, a_window_ends_with_its_last_reader)
 {
     const size_t size = 1 << 20;
     char *bytes = bytes_of(size);
-    set_up("upstreams: {app: {primary: [\"@0\"], buffer: {reply: 64KiB}}}\ncache: {memory: 1MiB, object_max: 64KiB}\n");
+    set_up("upstreams: {app: {primary: [\"@0\"], buffer: {reply: 64KiB}}}\ncache: {memory: 1MiB, object_max: "
+           "64KiB}\n");
     guest->room = 0;
     guest_ask(guest, GET);
     app_head(&place.apps[0]);

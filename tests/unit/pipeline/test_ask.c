@@ -1,4 +1,5 @@
-/* What the app is told: each test sends a request through the corridor and reads the head as a server gets it. */
+/* What the app is told: each test sends a request through the corridor and reads the head as a server gets
+ * it. */
 #include "pipeline/ask.h"
 
 #include <arpa/inet.h>
@@ -32,37 +33,42 @@ static const char *asked(const char *lines)
     return head;
 }
 
-#define expect_field(head, name, want)                                                                       \
-    do {                                                                                                     \
-        const char *value_ = head_field(head, name);                                                         \
-        cr_expect(value_ && strcmp(value_, want) == 0, "%s is \"%s\", not \"%s\"", name, value_, want);      \
+#define expect_field(head, name, want)                                                                 \
+    do {                                                                                               \
+        const char *value_ = head_field(head, name);                                                   \
+        cr_expect(value_ &&strcmp(value_, want) == 0, "%s is \"%s\", not \"%s\"", name, value_, want); \
     } while (0)
 
-#define expect_no_field(head, name)                                                                          \
-    do {                                                                                                     \
-        const char *value_ = head_field(head, name);                                                         \
-        cr_expect(value_ == NULL, "%s goes on: \"%s\"", name, value_);                                       \
+#define expect_no_field(head, name)                                    \
+    do {                                                               \
+        const char *value_ = head_field(head, name);                   \
+        cr_expect(value_ == NULL, "%s goes on: \"%s\"", name, value_); \
     } while (0)
 
 Test(ask, method_target_host_and_ordinary_fields_go_on_as_they_came)
 {
     set_up(APP);
-    const char *head = asked("QUERY /a%2fb/../c?x=1&&y HTTP/1.1\nHost: Shop.Example:8080\nX-Thing:  a  b \nx-thing: c\nAccept: */*");
+    const char *head = asked("QUERY /a%2fb/../c?x=1&&y HTTP/1.1\nHost: Shop.Example:8080\nX-Thing:  a  b "
+                             "\nx-thing: c\nAccept: */*");
     cr_expect(strncmp(head, "QUERY /a%2fb/../c?x=1&&y HTTP/1.1\r\n", 35) == 0, "%s", head);
     expect_field(head, "Host:", "Shop.Example:8080");
-    cr_expect_not_null(strstr(head, "\r\nX-Thing: a  b\r\nx-thing: c\r\n"), "in their order and case: %s", head);
+    cr_expect_not_null(strstr(head, "\r\nX-Thing: a  b\r\nx-thing: c\r\n"), "in their order and case: %s",
+                       head);
     expect_field(head, "Accept:", "*/*");
     tear_down();
 }
 
 Test(ask, hop_by_hop_fields_and_what_connection_names_stay_here)
 {
-    static const char *const gone[] = { "Connection:", "Keep-Alive:", "Proxy-Connection:", "TE:", "Upgrade:", "X-Hop:",
-                                        "HTTP2-Settings:", "Proxy-Authorization:", "Pragma:" };
+    static const char *const gone[] = {
+        "Connection:", "Keep-Alive:",     "Proxy-Connection:",    "TE:",    "Upgrade:",
+        "X-Hop:",      "HTTP2-Settings:", "Proxy-Authorization:", "Pragma:"
+    };
     set_up(APP);
-    const char *head = asked("GET / HTTP/1.1\nHost: a\nConnection: keep-alive, X-Hop, Pragma, Host\nKeep-Alive: 5\nX-Hop: 1\n"
-                             "Proxy-Connection: close\nTE: trailers\nUpgrade: h2c\nHTTP2-Settings: x\nPragma: x\n"
-                             "Proxy-Authorization: Basic eA==\nX-End: 1");
+    const char *head = asked(
+        "GET / HTTP/1.1\nHost: a\nConnection: keep-alive, X-Hop, Pragma, Host\nKeep-Alive: 5\nX-Hop: 1\n"
+        "Proxy-Connection: close\nTE: trailers\nUpgrade: h2c\nHTTP2-Settings: x\nPragma: x\n"
+        "Proxy-Authorization: Basic eA==\nX-End: 1");
     for (size_t i = 0; i < COUNT_OF(gone); i++)
         expect_no_field(head, gone[i]);
     expect_field(head, "X-End:", "1");
@@ -70,15 +76,22 @@ Test(ask, hop_by_hop_fields_and_what_connection_names_stay_here)
     tear_down();
 }
 
-#define CLAIMS                                                                                               \
-    "X-Forwarded-Prefix: /p\nX-Original-URL: /o\nX-HTTP-Method-Override: PUT\nX-Real-IP: 9.9.9.9\n"          \
-    "X-Forwarded-Ssl: on\nX-Rewrite-URL: /r\nX-Host: h\ntraceparent: 00-11111111111111111111111111111111-2222222222222222-01\n" \
+#define CLAIMS                                                                                      \
+    "X-Forwarded-Prefix: /p\nX-Original-URL: /o\nX-HTTP-Method-Override: PUT\nX-Real-IP: 9.9.9.9\n" \
+    "X-Forwarded-Ssl: on\nX-Rewrite-URL: /r\nX-Host: h\ntraceparent: "                              \
+    "00-11111111111111111111111111111111-2222222222222222-01\n"                                     \
     "tracestate: a=b"
 
 Test(ask, identity_fields_are_taken_from_the_untrusted)
 {
-    static const char *const names[] = { "X-Forwarded-Prefix:", "X-Original-URL:", "X-HTTP-Method-Override:", "X-Real-IP:",
-                                         "X-Forwarded-Ssl:", "X-Rewrite-URL:", "X-Host:", "tracestate:" };
+    static const char *const names[] = { "X-Forwarded-Prefix:",
+                                         "X-Original-URL:",
+                                         "X-HTTP-Method-Override:",
+                                         "X-Real-IP:",
+                                         "X-Forwarded-Ssl:",
+                                         "X-Rewrite-URL:",
+                                         "X-Host:",
+                                         "tracestate:" };
     set_up(APP);
     const char *head = asked("POST / HTTP/1.1\nHost: a\n" CLAIMS);
     for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -100,7 +113,8 @@ Test(ask, names_that_read_as_known_ones_never_go_on)
 {
     set_up(APP);
     guest.client.is_trusted = true;
-    const char *head = asked("GET / HTTP/1.1\nHost: a\nX_Forwarded_For: 1.2.3.4\nContent_Length: 5\nWeir_Tenant: x");
+    const char *head =
+        asked("GET / HTTP/1.1\nHost: a\nX_Forwarded_For: 1.2.3.4\nContent_Length: 5\nWeir_Tenant: x");
     expect_no_field(head, "X_Forwarded_For:");
     expect_no_field(head, "Content_Length:");
     expect_no_field(head, "Weir_Tenant:");
@@ -110,9 +124,10 @@ Test(ask, names_that_read_as_known_ones_never_go_on)
 Test(ask, who_asks_is_said_by_weir_alone)
 {
     set_up(APP);
-    const char *head = asked("GET /x HTTP/1.1\nHost: shop.example:81\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\n"
-                             "X-Forwarded-Host: evil\nForwarded: for=6.6.6.6\nX-Request-Id: mine\nWeir-Tenant: other\n"
-                             "Weir-Version: v9\nX-Forwarded-Port: 1");
+    const char *head =
+        asked("GET /x HTTP/1.1\nHost: shop.example:81\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-Proto: https\n"
+              "X-Forwarded-Host: evil\nForwarded: for=6.6.6.6\nX-Request-Id: mine\nWeir-Tenant: other\n"
+              "Weir-Version: v9\nX-Forwarded-Port: 1");
     expect_field(head, "X-Forwarded-For:", "127.0.0.9");
     expect_field(head, "X-Forwarded-Proto:", "http");
     expect_field(head, "X-Forwarded-Host:", "shop.example:81");
@@ -132,8 +147,10 @@ Test(ask, a_trusted_peers_word_comes_first)
 {
     set_up(APP);
     guest.client.is_trusted = true;
-    const char *head = asked("GET /x HTTP/1.0\nHost: inner\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-For: 7.7.7.7\nX-Forwarded-Proto: https\n"
-                             "X-Forwarded-Host: shop.example\nForwarded: for=6.6.6.6\nX-Request-Id: id-1\nVia: 1.1 cdn");
+    const char *head =
+        asked("GET /x HTTP/1.0\nHost: inner\nX-Forwarded-For: 6.6.6.6\nX-Forwarded-For: "
+              "7.7.7.7\nX-Forwarded-Proto: https\n"
+              "X-Forwarded-Host: shop.example\nForwarded: for=6.6.6.6\nX-Request-Id: id-1\nVia: 1.1 cdn");
     expect_field(head, "X-Forwarded-For:", "6.6.6.6, 7.7.7.7, 127.0.0.9");
     expect_field(head, "X-Forwarded-Proto:", "https");
     expect_field(head, "X-Forwarded-Host:", "shop.example");
@@ -208,14 +225,14 @@ Test(ask, cookies_go_on_without_weirs_own)
         snprintf(lines, sizeof lines, "GET / HTTP/1.1\nHost: a\nCache-Control: no-store\n%s", rows[i].lines);
         const char *head = asked(lines);
         const char *value = head_field(head, "Cookie:");
-        cr_expect(rows[i].want ? value && strcmp(value, rows[i].want) == 0 : value == NULL, "row %zu: %s", i, value);
+        cr_expect(rows[i].want ? value && strcmp(value, rows[i].want) == 0 : value == NULL, "row %zu: %s", i,
+                  value);
         expect_no_field(head, "Weir-Position:");
     }
     tear_down();
 }
 
-#define CONDITIONS                                                                                           \
-    "If-None-Match: \"x\"\nIf-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\nIf-Range: \"x\"\n"
+#define CONDITIONS "If-None-Match: \"x\"\nIf-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT\nIf-Range: \"x\"\n"
 
 Test(ask, conditions_stay_here_when_the_answer_may_be_stored)
 {
@@ -258,9 +275,10 @@ Test(ask, without_a_cache_conditions_are_the_apps_business)
 Test(ask, a_stale_copys_validators_are_asked_about)
 {
     set_up(APP);
-    guest_meets(&guest, "GET /v HTTP/1.1\nHost: a", &place.apps[0],
-                "HTTP/1.1 200 OK\r\nCache-Control: max-age=0\r\nETag: \"one\"\r\n"
-                "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    guest_meets(
+        &guest, "GET /v HTTP/1.1\nHost: a", &place.apps[0],
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=0\r\nETag: \"one\"\r\n"
+        "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
     app_close(&place.apps[0]);
     cr_assert_not_null(strstr(guest_field(&guest, "Cache-Status"), "stored"));
     const char *head = asked("GET /v HTTP/1.1\nHost: a\nIf-None-Match: \"other\"");
@@ -277,7 +295,8 @@ Test(ask, framing_is_written_anew)
         const char *length; /* NULL: none */
     } rows[] = {
         { "POST / HTTP/1.1\nHost: a\nContent-Length: 5", "hello", "5" },
-        { "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked", "hello", "5" }, /* read whole: then its length is known */
+        { "POST / HTTP/1.1\nHost: a\nTransfer-Encoding: chunked", "hello",
+          "5" }, /* read whole: then its length is known */
         { "POST / HTTP/1.1\nHost: a\nContent-Length: 0", NULL, "0" },
         { "POST / HTTP/1.1\nHost: a", NULL, NULL },
         { "GET / HTTP/1.1\nHost: a", NULL, NULL },
@@ -289,7 +308,8 @@ Test(ask, framing_is_written_anew)
             guest_send(&guest, rows[i].body, true);
         const char *head = app_head(&place.apps[0]);
         const char *length = head_field(head, "Content-Length:");
-        cr_expect(rows[i].length ? length && strcmp(length, rows[i].length) == 0 : !length, "row %zu: %s", i, head);
+        cr_expect(rows[i].length ? length && strcmp(length, rows[i].length) == 0 : !length, "row %zu: %s", i,
+                  head);
         expect_no_field(head, "Transfer-Encoding:");
         if (rows[i].body)
             cr_expect_not_null(strstr(head, "\r\n\r\nhello"), "row %zu", i);
@@ -339,7 +359,8 @@ Test(ask, prefixes_that_are_to_be_stripped_are_off)
         { "/items", "/items" },
     };
     set_up("tenants: {from: [{path: \"/t/{tenant}/\", strip: true}], unknown: default}\n"
-           "versions: {from: [{path: \"/{version}/\", strip: true}], default: v2, known: {v1: {}, v2: {}}}\n" APP);
+           "versions: {from: [{path: \"/{version}/\", strip: true}], default: v2, known: {v1: {}, v2: "
+           "{}}}\n" APP);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         char lines[256];
         char want[256];
@@ -354,7 +375,8 @@ Test(ask, prefixes_that_are_to_be_stripped_are_off)
 Test(ask, a_prefix_that_stays_stands_before_one_that_goes)
 {
     set_up("tenants: {from: [{path: \"/t/{tenant}/\"}], unknown: default}\n"
-           "versions: {from: [{path: \"/{version}/\", strip: true}], default: v2, known: {v1: {}, v2: {}}}\n" APP);
+           "versions: {from: [{path: \"/{version}/\", strip: true}], default: v2, known: {v1: {}, v2: "
+           "{}}}\n" APP);
     const char *head = asked("GET /t/acme/v1/items?q=1 HTTP/1.1\nHost: a");
     cr_expect(strncmp(head, "GET /t/acme/items?q=1 HTTP/1.1\r\n", 32) == 0, "%s", head);
     expect_field(head, "Weir-Tenant:", "acme");

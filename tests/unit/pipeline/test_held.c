@@ -1,4 +1,5 @@
-/* Fetches that a plugin told to wait: woken, over their time, or left by their clients, never two of these. */
+/* Fetches that a plugin told to wait: woken, over their time, or left by their clients, never two of these.
+ */
 #include <pthread.h>
 
 #include "pipeline/plugin.h"

@@ -75,7 +75,9 @@ Test(lane, a_tenants_rules_are_those_of_the_world_it_was_met_in)
     place_open(&place, APP TENANTS);
     struct lane_world *old = lane_world_take(place.lane);
     struct lane_tenant *before = lane_tenant_take(place.lane, old, STR("acme"), &err);
-    cr_assert(place_reload(&place, APP "tenants: {from: [{header: X-Tenant, believe: any}], named: {acme: {concurrency: 1}}}\n"));
+    cr_assert(place_reload(
+        &place,
+        APP "tenants: {from: [{header: X-Tenant, believe: any}], named: {acme: {concurrency: 1}}}\n"));
     struct lane_world *fresh = lane_world_take(place.lane);
     struct lane_tenant *after = lane_tenant_take(place.lane, fresh, STR("acme"), &err);
     cr_expect_eq(before->rules->concurrency, NEVER);
@@ -91,7 +93,8 @@ Test(lane, a_tenants_rules_are_those_of_the_world_it_was_met_in)
 Test(lane, unlisted_tenants_may_be_refused)
 {
     int err = 0;
-    place_open(&place, APP "tenants: {from: [{header: X-Tenant, believe: any}], unlisted: refuse, named: {acme: {}}}\n");
+    place_open(&place, APP
+               "tenants: {from: [{header: X-Tenant, believe: any}], unlisted: refuse, named: {acme: {}}}\n");
     struct lane_world *here = lane_world_take(place.lane);
     cr_expect_null(lane_tenant_take(place.lane, here, STR("nobody"), &err));
     cr_expect_eq(err, ERR_NO_TENANT);
@@ -129,7 +132,8 @@ Test(lane, the_table_of_tenants_stays_bounded)
     struct lane_tenant *busy = lane_tenant_take(place.lane, here, STR("busy"), &err);
     cr_assert_eq(meet_many(here, 0, 9000), 0);
     cr_expect_leq(map_count(here->tenants), 4096);
-    cr_expect_eq(lane_tenant_take(place.lane, here, STR("busy"), &err), busy, "who has a request in progress is not forgotten");
+    cr_expect_eq(lane_tenant_take(place.lane, here, STR("busy"), &err), busy,
+                 "who has a request in progress is not forgotten");
     lane_tenant_give(busy);
     lane_tenant_give(busy);
     lane_world_give(place.lane, here);
@@ -176,7 +180,8 @@ Test(lane, travellers_are_used_again)
     place_open(&place, APP);
     guest_init(&guest, &place);
     for (unsigned i = 0; i < 3; i++) {
-        guest_meets(&guest, "POST / HTTP/1.1\nHost: a", &place.apps[0], "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        guest_meets(&guest, "POST / HTTP/1.1\nHost: a", &place.apps[0],
+                    "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
         app_close(&place.apps[0]);
         cr_expect_eq(place.lane->free_request_count, 1, "one at a time");
         cr_expect_eq(place.lane->free_fetch_count, 1);

@@ -10,17 +10,17 @@
 static struct place place;
 
 #define ROUTE "routes: [{path: /**, upstream: next}]\n"
-#define TWO                                                                                                  \
-    "upstreams:\n"                                                                                           \
-    "  app: {primary: [\"@0\"], limit: {concurrency: 3, queue: 5}}\n"                                        \
+#define TWO                                                           \
+    "upstreams:\n"                                                    \
+    "  app: {primary: [\"@0\"], limit: {concurrency: 3, queue: 5}}\n" \
     "  next: {primary: [\"@1\"]}\n"
 
-#define VERSIONS                                                                                             \
-    "versions:\n"                                                                                            \
-    "  from: [{header: API-Version}]\n"                                                                      \
-    "  default: v2\n"                                                                                        \
-    "  known:\n"                                                                                             \
-    "    v1: {upstream: app, deprecated: 2026-06-30, sunset: 2027-06-30, link: \"https://e.example/v1\"}\n"  \
+#define VERSIONS                                                                                            \
+    "versions:\n"                                                                                           \
+    "  from: [{header: API-Version}]\n"                                                                     \
+    "  default: v2\n"                                                                                       \
+    "  known:\n"                                                                                            \
+    "    v1: {upstream: app, deprecated: 2026-06-30, sunset: 2027-06-30, link: \"https://e.example/v1\"}\n" \
     "    v2: {upstream: app, canary: {upstream: next, percent: 5, tenants: [acme]}}\n"
 
 static const struct canary *canary_of(const char *version)
@@ -55,7 +55,8 @@ Test(world, the_smallest_config_is_one_of_each)
 
 Test(world, names_become_pointers)
 {
-    place_open(&place, TWO VERSIONS "routes: [{name: r, path: /r/**, upstream: next}, {name: q, path: /q}]\n");
+    place_open(&place,
+               TWO VERSIONS "routes: [{name: r, path: /r/**, upstream: next}, {name: q, path: /q}]\n");
     const struct world *world = place.world;
     struct supply *app = world_supply(world, STR("app"));
     struct supply *next = world_supply(world, STR("next"));
@@ -135,7 +136,8 @@ Test(world, an_upstream_that_went_takes_its_line_along)
     struct world *old = world_ref(place.world);
     cr_assert(place_reload(&place, "upstreams: {next: {primary: [\"@1\"]}}\n"));
     cr_expect_null(world_supply(place.world, STR("app")));
-    cr_expect_eq(line_limit(world_supply(old, STR("app"))->line), 3, "requests that began there still use it");
+    cr_expect_eq(line_limit(world_supply(old, STR("app"))->line), 3,
+                 "requests that began there still use it");
     world_unref(old);
     place_close(&place);
 }
@@ -172,7 +174,8 @@ Test(world, a_broken_config_leaves_the_old_one_alone)
 Test(world, a_mistake_of_a_plugin_has_its_line)
 {
     place_open(&place, TWO ROUTE);
-    cr_assert_not(place_reload(&place, "upstreams:\n  app:\n    primary: [\"@0\"]\n    plugins: [{name: nowhere}]\n"));
+    cr_assert_not(
+        place_reload(&place, "upstreams:\n  app:\n    primary: [\"@0\"]\n    plugins: [{name: nowhere}]\n"));
     cr_expect_not_null(strstr(place_why(), "test.yaml:4:"), "%s", place_why());
     cr_expect_not_null(strstr(place_why(), "nowhere"), "%s", place_why());
     place_close(&place);
@@ -181,12 +184,14 @@ Test(world, a_mistake_of_a_plugin_has_its_line)
 Test(world, plugins_with_the_same_keys_are_kept)
 {
     place.plugin_dir = PLUGINS;
-    place_open(&place, "upstreams: {app: {primary: [\"@0\"], plugins: [{name: scripted, choose: pass}, {name: template}]}}\n");
+    place_open(&place, "upstreams: {app: {primary: [\"@0\"], plugins: [{name: scripted, choose: pass}, "
+                       "{name: template}]}}\n");
     const struct plugin *scripted = place.world->supplies[0].plugins[0];
     const struct plugin *template = place.world->supplies[0].plugins[1];
     cr_assert_eq(place.world->supplies[0].plugin_count, 2);
 
-    cr_assert(place_reload(&place, "upstreams: {app: {primary: [\"@0\"], plugins: [{name: scripted, choose: refuse}, {name: template}]}}\n"));
+    cr_assert(place_reload(&place, "upstreams: {app: {primary: [\"@0\"], plugins: [{name: scripted, choose: "
+                                   "refuse}, {name: template}]}}\n"));
     cr_expect_neq(place.world->supplies[0].plugins[0], scripted, "another key, another instance");
     cr_expect_eq(place.world->supplies[0].plugins[1], template);
 
@@ -205,7 +210,8 @@ Test(world, a_canary_is_replaced_as_a_whole)
     cr_assert(world_set_canary(place.world, STR("v2"), 0, (struct str){ NULL, 0 }));
     cr_expect(canary_of("v2")->is_override);
     cr_expect_not(is_canary("acme"), "a rollback is one for everybody");
-    cr_expect_eq(canary_of("v2")->supply, world_supply(place.world, STR("next")), "the upstream stays for the next step");
+    cr_expect_eq(canary_of("v2")->supply, world_supply(place.world, STR("next")),
+                 "the upstream stays for the next step");
 
     cr_assert(world_set_canary(place.world, STR("v1"), 100, STR("next")));
     cr_expect_not_null(canary_of("v1"));
@@ -232,8 +238,9 @@ Test(world, what_the_operator_set_stays_until_the_file_says_something_else)
     cr_expect_eq(canary_of("v2")->config.percent, 50);
     cr_expect_eq(canary_of("v2")->supply, world_supply(place.world, STR("app")), "the new world's");
 
-    cr_assert(place_reload(&place, TWO "versions: {from: [{header: API-Version}], default: v2, known: {v1: {upstream: app},\n"
-                                       "  v2: {upstream: app, canary: {upstream: next, percent: 6, tenants: [acme]}}}}\n"));
+    cr_assert(place_reload(
+        &place, TWO "versions: {from: [{header: API-Version}], default: v2, known: {v1: {upstream: app},\n"
+                    "  v2: {upstream: app, canary: {upstream: next, percent: 6, tenants: [acme]}}}}\n"));
     cr_expect_not(canary_of("v2")->is_override);
     cr_expect_eq(canary_of("v2")->config.percent, 6);
     place_close(&place);
@@ -302,7 +309,8 @@ Test(world, trusts_whom_the_file_names_and_nobody_else)
 
 Test(world, health_is_checked_where_it_is_asked_for)
 {
-    place_open(&place, "upstreams:\n  app: {primary: [\"@0\"], health: {path: /h, interval: 100ms}}\n  next: {primary: [\"@1\"]}\n" ROUTE);
+    place_open(&place, "upstreams:\n  app: {primary: [\"@0\"], health: {path: /h, interval: 100ms}}\n  next: "
+                       "{primary: [\"@1\"]}\n" ROUTE);
     world_start_health(place.world, place.lane->loop);
     cr_expect_not_null(place.world->supplies[0].health);
     cr_expect_null(place.world->supplies[1].health);

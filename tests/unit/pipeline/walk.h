@@ -1,6 +1,6 @@
-/* What the room's tests share: a place (a city, a world from a config's text, one lane), apps (scripted servers on
- * loopback sockets in this process) and guests (clients who write down what a carrier is given). Nothing
- * sleeps: each step turns the lane's loop until it is done. */
+/* What the room's tests share: a place (a city, a world from a config's text, one lane), apps (scripted
+ * servers on loopback sockets in this process) and guests (clients who write down what a carrier is given).
+ * Nothing sleeps: each step turns the lane's loop until it is done. */
 #ifndef TEST_PIPELINE_WALK_H
 #define TEST_PIPELINE_WALK_H
 
@@ -34,7 +34,8 @@ struct place {
     struct lane *lane;
     struct app apps[APPS_MAX];
     const char *plugin_dir; /* both set before place_open() */
-    bool keeps_travellers; /* else what a lane would keep for later is freed at once: sanitizers see a late use */
+    bool keeps_travellers;  /* else what a lane would keep for later is freed at once: sanitizers see a late
+                               use */
 };
 
 /* "@0" to "@2" in the text are the apps' addresses. */
@@ -48,11 +49,11 @@ void place_turn(struct place *place, unsigned turns); /* without waiting */
 /* No request, place in a line, tenant's concurrency or server's request is taken. */
 void place_assert_idle(struct place *place);
 
-#define UNTIL(place, cond)                                                                                   \
-    do {                                                                                                     \
-        for (unsigned turn_ = 0; turn_ < TURNS_MAX && !(cond); turn_++)                                      \
-            loop_turn((place)->lane->loop, 5);                                                               \
-        cr_assert(cond, "what the test waits for happens");                                                  \
+#define UNTIL(place, cond)                                              \
+    do {                                                                \
+        for (unsigned turn_ = 0; turn_ < TURNS_MAX && !(cond); turn_++) \
+            loop_turn((place)->lane->loop, 5);                          \
+        cr_assert(cond, "what the test waits for happens");             \
     } while (0)
 
 void app_accept(struct app *app);
@@ -63,7 +64,12 @@ void app_send(struct app *app, const char *text);
 void app_send_n(struct app *app, const void *data, size_t n);
 void app_close(struct app *app);
 
-enum guest_act { GUEST_STAYS, GUEST_LEAVES_AT_INTERIM, GUEST_LEAVES_AT_BEGIN, GUEST_LEAVES_AT_WRITE };
+enum guest_act {
+    GUEST_STAYS,
+    GUEST_LEAVES_AT_INTERIM,
+    GUEST_LEAVES_AT_BEGIN,
+    GUEST_LEAVES_AT_WRITE
+};
 
 struct guest {
     struct client client; /* never on a socket: who the request thinks it is from */
@@ -97,7 +103,8 @@ void guest_send(struct guest *guest, const char *piece, bool is_last);
 void guest_read(struct guest *guest, size_t n);
 void guest_leave(struct guest *guest);
 void guest_until_done(struct guest *guest);
-/* A whole exchange: asks, the app answers (text NULL: it is not asked), until all is done. Returns what the app was sent. */
+/* A whole exchange: asks, the app answers (text NULL: it is not asked), until all is done. Returns what the
+ * app was sent. */
 const char *guest_meets(struct guest *guest, const char *lines, struct app *app, const char *text);
 
 int guest_status(const struct guest *guest);

@@ -1,9 +1,9 @@
 /* Does what its keys say: a plugin for tests of the host.
  *
- *     choose: pass | primary | replica | refuse | hold | last   what choose answers; last: holds, then refuses
- *     reason: WORD, hold: DURATION, token: TEXT
- *     bypass, forbid, replay: BOOL       what inspect and answered say
- *     behind: BOOL                       position asked for, and that a stored one does not cover it */
+ *     choose: pass | primary | replica | refuse | hold | last   what choose answers; last: holds, then
+ * refuses reason: WORD, hold: DURATION, token: TEXT bypass, forbid, replay: BOOL       what inspect and
+ * answered say behind: BOOL                       position asked for, and that a stored one does not cover it
+ */
 #include <weir/plugin.h>
 
 #include <stdio.h>
@@ -22,16 +22,19 @@ struct scripted {
     bool is_behind;
 };
 
-static void take(const struct weir_host *host, const struct weir_config *config, const char *name, char *out, size_t size)
+static void take(const struct weir_host *host, const struct weir_config *config, const char *name, char *out,
+                 size_t size)
 {
     struct weir_str value = { NULL, 0 };
     host->config_string(config, name, &value);
     snprintf(out, size, "%.*s", (int)value.len, value.data ? value.data : "");
 }
 
-static void *configure(const struct weir_host *host, const struct weir_config *config, char *error, size_t error_size)
+static void *configure(const struct weir_host *host, const struct weir_config *config, char *error,
+                       size_t error_size)
 {
-    static const char *const known[] = { "choose", "reason", "token", "hold", "bypass", "forbid", "replay", "behind" };
+    static const char *const known[] = { "choose", "reason", "token",  "hold",
+                                         "bypass", "forbid", "replay", "behind" };
     struct scripted *self;
 
     for (unsigned i = 0; i < host->config_count(config); i++) {
@@ -74,8 +77,8 @@ static void inspect(void *arg, struct weir_request *request, struct weir_inspect
     self->host->set(request, arg);
 }
 
-static void choose(void *arg, struct weir_request *request, const struct weir_candidate *candidates, unsigned count,
-                   bool is_last_call, struct weir_choice *out)
+static void choose(void *arg, struct weir_request *request, const struct weir_candidate *candidates,
+                   unsigned count, bool is_last_call, struct weir_choice *out)
 {
     const struct scripted *self = arg;
     if (self->host->get(request) != arg)
@@ -94,7 +97,8 @@ static void choose(void *arg, struct weir_request *request, const struct weir_ca
     }
 }
 
-static void answered(void *arg, struct weir_request *request, const struct weir_answer *answer, struct weir_verdict *out)
+static void answered(void *arg, struct weir_request *request, const struct weir_answer *answer,
+                     struct weir_verdict *out)
 {
     const struct scripted *self = arg;
     out->forbid_store = self->forbids;

@@ -11,7 +11,6 @@
 #define FREE_REQUESTS_MAX 256
 
 static void on_total(void *arg);
-static void on_put_off(void *arg);
 
 static struct request *take(struct lane *lane)
 {
@@ -46,7 +45,6 @@ struct request *request_new(struct lane *lane, const struct carrier *carrier, st
     list_init(&req->link);
     list_init(&req->waiter.link);
     timer_init(&req->total, on_total, req);
-    later_init(&req->later, on_put_off, req);
     arena_init(&req->arena, req->arena_first, sizeof req->arena_first, REQUEST_ARENA_LIMIT);
     req->here = lane_world_take(lane);
     req->world = req->here->world;
@@ -75,7 +73,6 @@ void request_drop(struct request *req)
     body_in_fini(&req->upload_end);
     object_unref(req->stale);
     timer_cancel(&req->total);
-    later_cancel(&req->later);
     if (req->tenant)
         lane_tenant_give(req->tenant);
     lane_world_give(lane, req->here);
@@ -133,13 +130,6 @@ static void on_total(void *arg)
     }
     call_off(req);
     request_resume(req, request_fail(req, ERR_TOTAL_TIMEOUT));
-}
-
-static void on_put_off(void *arg)
-{
-    struct request *req = request_from(arg);
-    if (!req->is_recorded && !req->is_abandoned && req->stage == AT_respond)
-        answer_pump(req);
 }
 
 /* --- the upload --- */
@@ -200,10 +190,8 @@ void request_upload_failed(struct request *req, int err)
 
 /* --- the reply --- */
 
-void request_writable(struct request *req)
+static void go_on_writing(struct request *req)
 {
-    if (req->is_abandoned || req->stage != AT_respond)
-        return;
     if (req->answer == ANSWERS_OBJECT && !req->is_answered)
         answer_pump(req);
     else if (req->answer == ANSWERS_RELAY && req->fetch && !req->is_answered)
@@ -212,4 +200,13 @@ void request_writable(struct request *req)
         return;
     req->is_written = true;
     request_resume(req, NEXT);
+}
+
+void request_writable(struct request *req)
+{
+    if (req->is_abandoned || req->stage != AT_respond)
+        return;
+    request_hold(req); /* a write may find the client gone, and that ends it */
+    go_on_writing(req);
+    request_drop(req);
 }

@@ -184,7 +184,6 @@ struct request {
     struct timer total; /* timeouts.total */
     struct post post;   /* on_news, on_more */
     bool is_posted;
-    struct later later;
 
     /* Big and not zeroed. */
     struct arena arena;

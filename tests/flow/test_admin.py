@@ -140,7 +140,7 @@ def test_a_shed_request_is_counted(start_weir, app):
     weir = start_weir(app, tenants={"from": [{"header": "X-Tenant", "believe": "any"}], "named": {"tiny": {"rate": "1/m", "burst": 1}}})
     for _ in range(3):
         weir.get("/", "X-Tenant: tiny")
-    assert total(metrics(weir), "weir_shed_total", tenant="tiny", reason="tenant-rate") == 2
+    assert eventually(lambda: total(metrics(weir), "weir_shed_total", tenant="tiny", reason="tenant-rate") == 2)
 
 
 # --- latency ---

@@ -155,7 +155,7 @@ def test_what_is_stored_and_counted_survives(start_weir, start_app):
     hang_up(weir)
     assert weir.get("/kept").body == b"kept"
     assert len(app.requests) == 1
-    assert status(weir)["requests"] > before
+    assert eventually(lambda: status(weir)["requests"] > before)
 
 
 def test_a_spent_bucket_is_not_filled_by_a_reload(start_weir, app):

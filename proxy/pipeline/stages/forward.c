@@ -46,10 +46,12 @@ static bool may_retry(struct fetch *fetch, int err)
         fetch->must_be_fresh = fetch->is_stale_race = true;
         return true;
     }
-    fetch->tried |= 1ull << upstream_index(fetch->supply->upstream, fetch->server);
+    uint64_t bit = 1ull << upstream_index(fetch->supply->upstream, fetch->server);
+    bool is_first_try = !(fetch->tried & bit);
+    fetch->tried |= bit;
     /* A server that could not be connected to has seen nothing: on to one that was not tried yet, if there is one. */
     bool is_unseen = exchange_connected_ns(fetch->exchange) == 0;
-    if (is_unseen && __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count)
+    if (is_unseen && is_first_try && __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count)
         return true;
     if (err == ERR_FIRST_BYTE_TIMEOUT || fetch->attempts > config->retry_attempts)
         return false;

@@ -38,6 +38,9 @@ struct place {
                                use */
 };
 
+/* What a lane's free list should hold; nothing where every build frees at once (see FREE_LIST_MAX). */
+#define KEPT(n) (FREE_LIST_MAX(256) > 0 ? (n) : 0u)
+
 /* "@0" to "@2" in the text are the apps' addresses. */
 void place_open(struct place *place, const char *yaml);
 /* Nothing may be held any more: see place_assert_idle(). Then nothing may leak. */

@@ -112,7 +112,8 @@ static void close_unwanted(struct control *control)
     }
 }
 
-/* Makes sure that every address of the config has its sockets. 0, or an errno, with the address in *out_which. */
+/* Makes sure that every address of the config has its sockets. 0, or an errno, with the address in
+ * *out_which. */
 static int open_doors(struct control *control, const struct config *config, const struct addr **out_which)
 {
     for (unsigned i = 0; i < config->listen_count; i++) {
@@ -173,8 +174,8 @@ static void apply_limits(struct control *control, const struct config *config)
     int64_t asked = config->clients.connections;
     control->city.connections_max = asked > 0 && asked < most ? asked : max_i64(most, 64);
     if (asked > most)
-        log_warn("clients.connections %lld is over what %lld file descriptors allow: %lld hold", (long long)asked,
-                 (long long)files, (long long)control->city.connections_max);
+        log_warn("clients.connections %lld is over what %lld file descriptors allow: %lld hold",
+                 (long long)asked, (long long)files, (long long)control->city.connections_max);
     log_set_level((enum log_level)config->log.level);
 }
 
@@ -249,7 +250,8 @@ static bool reload(void *arg, char **out_mistakes)
     if (config && change) {
         int err = open_doors(control, config, &which);
         if (err)
-            config_mistake(&mistakes, (struct config_mark){ 1, 1 }, "cannot listen on %s: %s", which->text, strerror(err));
+            config_mistake(&mistakes, (struct config_mark){ 1, 1 }, "cannot listen on %s: %s", which->text,
+                           strerror(err));
         else
             fresh = world_new(&control->city, config, control->world, options->plugin_dir, &mistakes);
     }
@@ -420,7 +422,8 @@ static bool build_city(struct control *control, struct config *config)
     control->city.cache = cache_new(&options);
     control->city.tenants = tenants_new(TENANTS_MAX);
     control->city.labels = labels_new(TENANT_LABELS_MAX);
-    control->city.addresses = address_table_new((unsigned)min_i64(control->city.connections_max + 65536, 1 << 20));
+    control->city.addresses =
+        address_table_new((unsigned)min_i64(control->city.connections_max + 65536, 1 << 20));
     control->city.started_wall_ms = clock_wall_ns() / NS_PER_MS;
     return control->city.cache && control->city.tenants && control->city.labels && control->city.addresses;
 }
@@ -450,7 +453,8 @@ static bool build_workers(struct control *control, const struct config *config)
     if (config->log.has_access) {
         control->log = access_log_open(config->log.path.data, control->worker_count);
         if (!control->log) {
-            fprintf(stderr, "weir: cannot open the access log %s: %s\n", config->log.path.data, strerror(errno));
+            fprintf(stderr, "weir: cannot open the access log %s: %s\n", config->log.path.data,
+                    strerror(errno));
             return false;
         }
     }

@@ -1,14 +1,14 @@
-/* The control thread: builds worlds and hands them to workers, owns the listening sockets, listens to signals and the
- * admin address, checks health. It serves no request. */
+/* The control thread: builds worlds and hands them to workers, owns the listening sockets, listens to signals
+ * and the admin address, checks health. It serves no request. */
 #ifndef CONTROL_H
 #define CONTROL_H
 
 #include "config/config.h"
 
 struct control_options {
-    const char *file;        /* the config file; NULL: text */
-    const char *text;        /* YAML made from options, for reloads too */
-    const char *plugin_dir;  /* the build's own */
+    const char *file;       /* the config file; NULL: text */
+    const char *text;       /* YAML made from options, for reloads too */
+    const char *plugin_dir; /* the build's own */
 };
 
 /* Reads the config as the options say. NULL: its mistakes were printed to stderr. */

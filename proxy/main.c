@@ -1,4 +1,5 @@
-/* Arguments and exit codes (A1): 0 done, 1 the config or the request was refused, 2 wrong usage, 3 could not run. */
+/* Arguments and exit codes (A1): 0 done, 1 the config or the request was refused, 2 wrong usage, 3 could not
+ * run. */
 #include <errno.h>
 #include <jansson.h>
 #include <libgen.h>
@@ -36,8 +37,10 @@ static const char help[] =
     "  weir --version | --help | COMMAND --help\n";
 
 static const char run_help[] =
-    "weir -c FILE, weir run -c FILE: runs in the foreground, logs to stderr, prints `ready` once it accepts.\n"
-    "weir --upstream ADDR [--replica ADDR]... [--listen ADDR] [--admin ADDR] [--cache SIZE]: without a file;\n"
+    "weir -c FILE, weir run -c FILE: runs in the foreground, logs to stderr, prints `ready` once it "
+    "accepts.\n"
+    "weir --upstream ADDR [--replica ADDR]... [--listen ADDR] [--admin ADDR] [--cache SIZE]: without a "
+    "file;\n"
     "  defaults: --listen 127.0.0.1:8080 --admin 127.0.0.1:9900 --cache 256MiB; replicas turn on rw_split.\n"
     "SIGHUP reloads the file, SIGTERM and SIGINT drain and stop, a second one stops at once.\n";
 
@@ -50,7 +53,8 @@ static const char explain_help[] =
     "  upstream, cache rule and limits this request would get, and why. Sends nothing. URL is absolute\n"
     "  (http://api.example.com/v1/items) or a path.\n";
 
-/* Where plugins are besides the configured folders: beside the binary in a build, or where it was installed. */
+/* Where plugins are besides the configured folders: beside the binary in a build, or where it was installed.
+ */
 static const char *plugin_dir(void)
 {
     static const char *const beside[] = { "/../plugins", "/../lib/weir/plugins" };
@@ -77,7 +81,8 @@ static int print_versions(void)
 {
     printf("weir %s\nplugin ABI %d.%d\n", WEIR_VERSION, WEIR_PLUGIN_ABI_MAJOR, WEIR_PLUGIN_ABI_MINOR);
     printf("libevent %s\n%s\nhttp-parser %s\nlibyaml %s\njansson %s\n", loop_library_version(),
-           OpenSSL_version(OPENSSL_VERSION), parser_library_version(), yaml_get_version_string(), JANSSON_VERSION);
+           OpenSSL_version(OPENSSL_VERSION), parser_library_version(), yaml_get_version_string(),
+           JANSSON_VERSION);
     return 0;
 }
 

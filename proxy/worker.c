@@ -57,7 +57,8 @@ static void on_accept(void *arg, int fd, const struct sockaddr *peer, socklen_t 
     if (atomic_load_explicit(&city->connections, memory_order_relaxed) >= city->connections_max) {
         close(fd);
         if (log_gate(&gate_ns, loop_now_ns(lane->loop)))
-            log_warn("%lld connections are open, the limit: closing new ones", (long long)city->connections_max);
+            log_warn("%lld connections are open, the limit: closing new ones",
+                     (long long)city->connections_max);
         return;
     }
     struct client *client = client_new(lane, &lane->now->world->gates[door->gate], fd, peer, peer_len);
@@ -112,7 +113,7 @@ static void *run(void *arg)
     struct worker *worker = arg;
     loop_run(worker->lane->loop);
     close_doors(worker);
-    list_for_each_safe(link, &worker->lane->clients)
+    list_for_each_safe (link, &worker->lane->clients)
         client_close(LIST_ENTRY(link, struct client, link));
     loop_turn(worker->lane->loop, 0); /* frees what was put off */
     return NULL;
@@ -137,14 +138,18 @@ static void on_world(struct post *post)
     free(order);
 }
 
-bool worker_enter_world(struct worker *worker, struct world *world, const int *fds, void (*on_over)(void *arg),
-                        void *arg)
+bool worker_enter_world(struct worker *worker, struct world *world, const int *fds,
+                        void (*on_over)(void *arg), void *arg)
 {
     struct order *order = calloc(1, sizeof *order);
     if (!order)
         return false;
-    *order = (struct order){ .post = { .fn = on_world }, .worker = worker, .world = world_ref(world),
-                             .fd_count = world->config->listen_count, .on_over = on_over, .arg = arg };
+    *order = (struct order){ .post = { .fn = on_world },
+                             .worker = worker,
+                             .world = world_ref(world),
+                             .fd_count = world->config->listen_count,
+                             .on_over = on_over,
+                             .arg = arg };
     memcpy(order->fds, fds, order->fd_count * sizeof *fds);
     loop_post(worker->lane->loop, &order->post);
     return true;
@@ -196,22 +201,26 @@ static void on_drain(struct post *post)
     worker->on_drained = order->on_over;
     worker->drained_arg = order->arg;
     free(order);
-    list_for_each_safe(link, &lane->clients)
+    list_for_each_safe (link, &lane->clients)
         client_drain(LIST_ENTRY(link, struct client, link));
     timer_init(&worker->drain, on_drain_look, worker);
     timer_set(lane->loop, &worker->drain, DRAIN_LOOK_MS);
 }
 
-void worker_drain(struct worker *worker, int64_t patience_ms, void (*on_deaf)(void *arg), void (*on_over)(void *arg),
-                  void *arg)
+void worker_drain(struct worker *worker, int64_t patience_ms, void (*on_deaf)(void *arg),
+                  void (*on_over)(void *arg), void *arg)
 {
     struct order *order = calloc(1, sizeof *order);
     if (!order) {
         on_over(arg);
         return;
     }
-    *order = (struct order){ .post = { .fn = on_drain }, .worker = worker, .patience_ms = patience_ms,
-                             .on_deaf = on_deaf, .on_over = on_over, .arg = arg };
+    *order = (struct order){ .post = { .fn = on_drain },
+                             .worker = worker,
+                             .patience_ms = patience_ms,
+                             .on_deaf = on_deaf,
+                             .on_over = on_over,
+                             .arg = arg };
     loop_post(worker->lane->loop, &order->post);
 }
 

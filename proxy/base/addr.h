@@ -9,13 +9,17 @@
 
 #include "base/str.h"
 
-enum addr_kind { ADDR_IP, ADDR_NAME, ADDR_UNIX };
+enum addr_kind {
+    ADDR_IP,
+    ADDR_NAME,
+    ADDR_UNIX
+};
 
 struct addr {
     enum addr_kind kind;
-    uint16_t port;            /* host order; 0 for unix and for "let the kernel choose" */
-    char text[128];           /* as written, NUL-terminated: labels and messages */
-    char host[108];           /* the name (ADDR_NAME), the literal without brackets (ADDR_IP), the path (ADDR_UNIX) */
+    uint16_t port;  /* host order; 0 for unix and for "let the kernel choose" */
+    char text[128]; /* as written, NUL-terminated: labels and messages */
+    char host[108]; /* the name (ADDR_NAME), the literal without brackets (ADDR_IP), the path (ADDR_UNIX) */
     struct sockaddr_storage sa; /* filled for ADDR_IP and ADDR_UNIX */
     socklen_t sa_len;
 };

@@ -5,14 +5,14 @@
 
 #include <stdint.h>
 
-#define CHECK(cond)                                                                                          \
-    do {                                                                                                     \
-        if (__builtin_expect(!(cond), 0))                                                                    \
-            check_failed(#cond, __FILE__, __LINE__, __func__);                                               \
+#define CHECK(cond)                                            \
+    do {                                                       \
+        if (__builtin_expect(!(cond), 0))                      \
+            check_failed(#cond, __FILE__, __LINE__, __func__); \
     } while (0)
 
 /* Locals that die with the function: AUTO(object_unrefp) struct object *obj = ...; */
-#define AUTO(fn) __attribute__((cleanup(fn)))
+#define AUTO(fn)    __attribute__((cleanup(fn)))
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
@@ -31,7 +31,7 @@
 #define FREE_LIST_MAX(n) (n)
 #endif
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define COUNT_OF(array)                 (sizeof(array) / sizeof((array)[0]))
 
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 

@@ -13,12 +13,11 @@ struct str {
     size_t len;
 };
 
-#define STR(literal)                                                                                         \
-    ((struct str){ (literal), sizeof(literal) - 1 })
+#define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
 /* For static tables, where a compound literal is no constant. */
-#define STR_INIT(literal)                                                                                    \
-    {                                                                                                        \
-        (literal), sizeof(literal) - 1                                                                       \
+#define STR_INIT(literal)              \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
     }
 /* printf("%.*s", STR_FMT(s)) */
 #define STR_FMT(s) (int)(s).len, (s).data

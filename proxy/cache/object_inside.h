@@ -43,10 +43,10 @@ struct object {
     uint32_t weight; /* shard: what its queue counts for it, in 16 bytes */
     _Atomic uint8_t state;
     _Atomic uint8_t is_window;
-    uint8_t freq;          /* shard: uses since it was last looked at, at most FREQ_MAX */
-    uint8_t where;         /* shard: enum where */
+    uint8_t freq;           /* shard: uses since it was last looked at, at most FREQ_MAX */
+    uint8_t where;          /* shard: enum where */
     struct account *tenant; /* who pays; NULL: nobody */
-    _Atomic uint64_t size; /* bytes published; a marker's: when it ends */
+    _Atomic uint64_t size;  /* bytes published; a marker's: when it ends */
     union {
         struct object_piece
             *first; /* once sealed and no window: a reference, NULL if the body is inline or empty */

@@ -22,8 +22,9 @@ typedef void accept_fn(void *arg, int fd, const struct sockaddr *peer, socklen_t
 /* Starts accepting from fd (stays the caller's). When descriptors are out (EMFILE, ENFILE) accepting pauses
  * for 100 ms, with one log line a second. */
 struct listener *listener_new(struct loop *loop, int fd, accept_fn *on_accept, void *arg);
-/* Newcomers are not heard any more: the kernel drops their SYN, who tries again is refused once the socket is closed. What
- * shook hands before can still be accepted, so that nothing is lost. Unix sockets: nothing happens. */
+/* Newcomers are not heard any more: the kernel drops their SYN, who tries again is refused once the socket is
+ * closed. What shook hands before can still be accepted, so that nothing is lost. Unix sockets: nothing
+ * happens. */
 void listener_deafen(int fd);
 /* Stops accepting; the socket stays open. */
 void listener_pause(struct listener *listener);

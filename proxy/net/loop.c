@@ -13,7 +13,7 @@
 
 struct loop {
     struct event_base *base;
-    int64_t now_ns; /* 0: not asked in this turn */
+    int64_t now_ns;    /* 0: not asked in this turn */
     int64_t before_ns; /* the last known time before this turn's epoll_wait */
     int64_t wall_offset_ns;
     int64_t wall_checked_ns;

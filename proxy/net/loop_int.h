@@ -11,8 +11,13 @@
 
 #include "net/loop.h"
 
-/* libevent's priorities: events of the first run before the others of a turn. The usual one is libevent's default for three. */
-enum { LOOP_URGENT, LOOP_USUAL, LOOP_PRIORITIES = 3 };
+/* libevent's priorities: events of the first run before the others of a turn. The usual one is libevent's
+ * default for three. */
+enum {
+    LOOP_URGENT,
+    LOOP_USUAL,
+    LOOP_PRIORITIES = 3
+};
 
 struct event_base *loop_base(struct loop *loop);
 

@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The calls are made raw: glibc's wrappers are cancellation points, which cost some 20 ns each in a program with
- * threads, and weir cancels none. */
+/* The calls are made raw: glibc's wrappers are cancellation points, which cost some 20 ns each in a program
+ * with threads, and weir cancels none. */
 
 #define SMALL_BYTES 4096
 

@@ -54,8 +54,8 @@ void stream_expect_more(struct stream *stream);
 void stream_want_read(struct stream *stream, bool is_wanted);
 void stream_want_write(struct stream *stream, bool is_wanted);
 
-/* Its events run before those of other streams that became ready in the same turn: an idle connection that became
- * readable is known as such before anybody can take it for his next request. */
+/* Its events run before those of other streams that became ready in the same turn: an idle connection that
+ * became readable is known as such before anybody can take it for his next request. */
 void stream_set_urgent(struct stream *stream, bool is_urgent);
 
 /* True if the peer has closed or reset, or has sent something, without consuming it: the check of an idle

@@ -25,8 +25,12 @@ static void put_number(struct writer *w, int64_t value)
 static void put_cache_status(const struct request *req, struct writer *w, int64_t ttl_ms)
 {
     static const char *const words[] = {
-        [FWD_NONE] = "",           [FWD_BYPASS] = "bypass",       [FWD_METHOD] = "method",
-        [FWD_URI_MISS] = "uri-miss", [FWD_VARY_MISS] = "vary-miss", [FWD_REQUEST] = "request",
+        [FWD_NONE] = "",
+        [FWD_BYPASS] = "bypass",
+        [FWD_METHOD] = "method",
+        [FWD_URI_MISS] = "uri-miss",
+        [FWD_VARY_MISS] = "vary-miss",
+        [FWD_REQUEST] = "request",
         [FWD_STALE] = "stale",
     };
     if (!req->key.primary.data)
@@ -59,7 +63,8 @@ static void put_rate(const struct request *req, struct writer *w)
 {
     char text[RATELIMIT_SIZE];
     const struct config_tenant *rules = req->tenant->rules;
-    size_t len = ratelimit_policy_format(text, sizeof text, STR("tenant"), rules->rate_per_s, tenant_burst(rules));
+    size_t len =
+        ratelimit_policy_format(text, sizeof text, STR("tenant"), rules->rate_per_s, tenant_burst(rules));
     writer_field(w, STR("RateLimit-Policy"), str_n(text, len));
     len = ratelimit_format(text, sizeof text, STR("tenant"), &req->rate);
     writer_field(w, STR("RateLimit"), str_n(text, len));
@@ -75,7 +80,8 @@ static void put_token(const struct request *req, struct writer *w)
     writer_put(w, req->token);
     writer_put(w, STR("; Path=/; Max-Age="));
     writer_put(w, str_n(age, (size_t)len));
-    writer_put(w, req->is_https ? STR("; HttpOnly; SameSite=Lax; Secure\r\n") : STR("; HttpOnly; SameSite=Lax\r\n"));
+    writer_put(w, req->is_https ? STR("; HttpOnly; SameSite=Lax; Secure\r\n")
+                                : STR("; HttpOnly; SameSite=Lax\r\n"));
 }
 
 static void put_ours(const struct request *req, struct writer *w, int64_t ttl_ms)
@@ -102,7 +108,8 @@ static void put_date(const struct request *req, struct writer *w)
 static struct writer start_head(struct request *req)
 {
     struct writer w;
-    writer_init(&w, req->lane->batch.head, sizeof req->lane->batch.head - 256); /* the carrier's fields fit behind it */
+    writer_init(&w, req->lane->batch.head,
+                sizeof req->lane->batch.head - 256); /* the carrier's fields fit behind it */
     return w;
 }
 
@@ -217,7 +224,8 @@ bool answer_renews_field(const struct message *reply, const struct field *field)
     }
 }
 
-static void put_age(const struct request *req, struct writer *w, const struct object_meta *meta, int64_t *out_ttl_ms)
+static void put_age(const struct request *req, struct writer *w, const struct object_meta *meta,
+                    int64_t *out_ttl_ms)
 {
     const struct freshness freshness = { .initial_age_ms = meta->initial_age_ms };
     int64_t age_ms = age_ms_at(&freshness, meta->stored_wall_ms, loop_wall_ms(req->lane->loop));
@@ -243,8 +251,9 @@ static struct str stored_field(const struct object_meta *meta, struct str name)
 /* 304 and 412: the head without what describes a body. */
 static void answer_without_body(struct request *req, const struct object_meta *meta, int status)
 {
-    static const struct str kept[] = { STR_INIT("cache-control:"), STR_INIT("content-location:"), STR_INIT("date:"),
-                                       STR_INIT("etag:"),          STR_INIT("expires:"),          STR_INIT("vary:"),
+    static const struct str kept[] = { STR_INIT("cache-control:"), STR_INIT("content-location:"),
+                                       STR_INIT("date:"),          STR_INIT("etag:"),
+                                       STR_INIT("expires:"),       STR_INIT("vary:"),
                                        STR_INIT("last-modified:") };
     struct writer w = start_head(req);
     struct str rest = meta->head;
@@ -329,7 +338,8 @@ void answer_object(struct request *req)
     int64_t ttl_ms;
 
     if (meta->status == 200 && req->asks.has_conditions) {
-        switch (precondition_of(&req->msg, meta->etag, meta->last_modified, loop_wall_ms(req->lane->loop) / 1000)) {
+        switch (precondition_of(&req->msg, meta->etag, meta->last_modified,
+                                loop_wall_ms(req->lane->loop) / 1000)) {
         case CONDITION_NOT_MODIFIED:
             answer_without_body(req, meta, 304);
             return;
@@ -410,7 +420,8 @@ static bool pump_once(struct request *req)
     struct object *object = req->reader.object;
     struct iovec iov[PUMP_IOV];
     int count = 0;
-    enum object_more more = req->left_bytes == 0 ? OBJECT_END : object_peek(&req->reader, iov, PUMP_IOV, &count);
+    enum object_more more =
+        req->left_bytes == 0 ? OBJECT_END : object_peek(&req->reader, iov, PUMP_IOV, &count);
 
     if (more == OBJECT_CUT && req->carrier->needs_write(req)) { /* nothing went out yet */
         req->carrier->unbegin(req);

@@ -10,7 +10,8 @@
 /* One of weir's own errors, as problem+json (RFC 9457), whole. */
 void answer_problem(struct request *req);
 
-/* From req->reader: conditions and ranges are answered here (304, 412, 206, 416). Writes what there is; answer_pump() goes on. */
+/* From req->reader: conditions and ranges are answered here (304, 412, 206, 416). Writes what there is;
+ * answer_pump() goes on. */
 void answer_object(struct request *req);
 
 /* The head of a reply that is relayed as it comes. */
@@ -19,7 +20,8 @@ void answer_relay_head(struct request *req, const struct message *reply);
 /* Sends more of the object: when the client can take more, or there is more. */
 void answer_pump(struct request *req);
 
-/* The field lines of a reply as they are stored, status line first (see object_meta.head). False if it does not fit. */
+/* The field lines of a reply as they are stored, status line first (see object_meta.head). False if it does
+ * not fit. */
 bool answer_stored_head(struct writer *w, const struct message *reply, int64_t wall_ms);
 
 /* Which of a reply's fields go on to the client. */

@@ -24,7 +24,8 @@ static bool is_tenant_header(const struct request *req, const struct field *fiel
     const struct config_tenants *tenants = &req->world->config->tenants;
     for (unsigned i = 0; i < tenants->from_count; i++) {
         const struct config_source *source = &tenants->from[i];
-        if (source->kind == SOURCE_HEADER && source->is_trusted_only && field_name_reads_as(field->name, source->name))
+        if (source->kind == SOURCE_HEADER && source->is_trusted_only &&
+            field_name_reads_as(field->name, source->name))
             return true;
     }
     return false;
@@ -99,7 +100,8 @@ static void put_list_start(const struct request *req, struct writer *w, enum fie
     }
 }
 
-static void put_list(const struct request *req, struct writer *w, enum field_id id, struct str own, bool keeps)
+static void put_list(const struct request *req, struct writer *w, enum field_id id, struct str own,
+                     bool keeps)
 {
     put_list_start(req, w, id, keeps);
     writer_put(w, own);
@@ -109,7 +111,8 @@ static void put_list(const struct request *req, struct writer *w, enum field_id 
 static void put_origin(const struct request *req, struct writer *w)
 {
     char peer[64] = "unknown";
-    if (req->client && req->client->peer.sa.sa_family != AF_UNIX) /* "unknown" is RFC 7239's word for the rest */
+    if (req->client &&
+        req->client->peer.sa.sa_family != AF_UNIX) /* "unknown" is RFC 7239's word for the rest */
         addr_format_host(&req->client->peer.sa, peer, sizeof peer);
     struct str proto = req->is_https ? STR("https") : STR("http");
     struct str host = req->msg.authority;
@@ -142,7 +145,8 @@ static void put_trace(const struct request *req, struct writer *w)
     writer_field(w, STR("X-Request-Id"), str_n(req->id, req->id_len));
     if (req->is_peer_trusted && given.data)
         return; /* passed on as it came */
-    /* W3C Trace Context: version, trace-id, parent-id, flags (not sampled: that is for somebody who collects to say). */
+    /* W3C Trace Context: version, trace-id, parent-id, flags (not sampled: that is for somebody who collects
+     * to say). */
     memcpy(value, "00-", 3);
     uint64_t random = 0;
     for (unsigned i = 0; i < 49; i++) {

@@ -150,9 +150,10 @@ static struct str chunked_end(const struct request *req)
     return writer_str(&w);
 }
 
-/* A chunk's line end goes out with its last byte, so that who reads chunk by chunk has each when it was made. */
-static void load_chunk_end(struct load *load, const struct request *req, const struct iovec *pieces, int count,
-                           unsigned flags)
+/* A chunk's line end goes out with its last byte, so that who reads chunk by chunk has each when it was made.
+ */
+static void load_chunk_end(struct load *load, const struct request *req, const struct iovec *pieces,
+                           int count, unsigned flags)
 {
     size_t given = 0;
     for (int i = 0; i < count; i++)

@@ -6,12 +6,12 @@
 #include "base/err.h"
 #include "pipeline/tunnel.h"
 
-#define IN_MAX          (64 * 1024)  /* read ahead of a request in progress */
-#define LINGER_MS       2000
-#define LINGER_BYTES    (256 * 1024)
-#define HANDSHAKE_MS    5000
-#define TRAILER_BYTES   (16 * 1024)
-#define DRAIN_GRACE_MS  1000 /* an idle connection may still send a request for so long */
+#define IN_MAX         (64 * 1024) /* read ahead of a request in progress */
+#define LINGER_MS      2000
+#define LINGER_BYTES   (256 * 1024)
+#define HANDSHAKE_MS   5000
+#define TRAILER_BYTES  (16 * 1024)
+#define DRAIN_GRACE_MS 1000 /* an idle connection may still send a request for so long */
 
 static void on_readable(void *arg);
 static void on_writable(void *arg);
@@ -100,7 +100,8 @@ void client_close(struct client *client)
     list_remove(&client->link);
     lane->client_count--;
     atomic_fetch_sub_explicit(&lane->city->connections, 1, memory_order_relaxed);
-    /* A request that is further down the stack still points here: it sees the state, and lets go before this turn ends. */
+    /* A request that is further down the stack still points here: it sees the state, and lets go before this
+     * turn ends. */
     loop_free_later(lane->loop, client);
 }
 
@@ -319,8 +320,8 @@ static void read_upload(struct client *client, struct str fresh)
     client->is_feeding = true;
     size_t before = rest.len;
     /* The end of a body has no bytes of its own: it is told even if no more of them are wanted just now. */
-    while (client->upload && (client->wants_upload || body_in_is_over(client->upload)) && client->req == req &&
-           client->state == CLIENT_BUSY) {
+    while (client->upload && (client->wants_upload || body_in_is_over(client->upload)) &&
+           client->req == req && client->state == CLIENT_BUSY) {
         int event = body_in_next(client->upload, &rest, &piece);
         if (event < 0) {
             client->closes = client->is_broken = true;
@@ -347,8 +348,7 @@ static void read_upload(struct client *client, struct str fresh)
             request_upload_failed(req, ERR_CLIENT_ABORT);
             break;
         } else {
-            if (fresh.len > 0)
-                stream_expect_more(client->stream);
+            stream_expect_more(client->stream);
             break;
         }
     }

@@ -1,7 +1,8 @@
-/* One client's connection, HTTP/1.x: reads heads and bodies, carries replies, keeps the connection or ends it.
+/* One client's connection, HTTP/1.x: reads heads and bodies, carries replies, keeps the connection or ends
+ * it.
  *
- * Owner: its lane. Between two requests it is a stream, an address and a timer, and holds no buffer. One request at a
- * time is read off it; pipelined ones wait in the socket or in a bounded rest. */
+ * Owner: its lane. Between two requests it is a stream, an address and a timer, and holds no buffer. One
+ * request at a time is read off it; pipelined ones wait in the socket or in a bounded rest. */
 #ifndef PIPELINE_CLIENT_H
 #define PIPELINE_CLIENT_H
 
@@ -43,9 +44,9 @@ struct client {
     struct lane *lane;
     struct stream *stream;
     struct request *req;
-    struct timer timer; /* the one wait this connection is in: see `waits` */
-    struct buf in;      /* bytes read but not used: half a head, pipelined requests */
-    struct buf out;     /* taken from the carrier's user, not yet written */
+    struct timer timer;     /* the one wait this connection is in: see `waits` */
+    struct buf in;          /* bytes read but not used: half a head, pipelined requests */
+    struct buf out;         /* taken from the carrier's user, not yet written */
     struct body_in *upload; /* the body that is being read; malloc'd */
     struct tunnel *tunnel;
     int64_t head_started_ns;
@@ -58,11 +59,11 @@ struct client {
     uint8_t waits;       /* enum client_wait */
     bool is_trusted : 1;
     bool is_tls : 1;
-    bool is_eof : 1;          /* the client will send no more */
-    bool closes : 1;          /* after this reply */
-    bool is_chunked : 1;      /* this reply */
-    bool is_head_held : 1;    /* begin() was called, nothing written yet */
-    bool is_head_over : 1;    /* ... and it did not fit */
+    bool is_eof : 1;       /* the client will send no more */
+    bool closes : 1;       /* after this reply */
+    bool is_chunked : 1;   /* this reply */
+    bool is_head_held : 1; /* begin() was called, nothing written yet */
+    bool is_head_over : 1; /* ... and it did not fit */
     bool wants_upload : 1;
     bool has_address : 1; /* counted in the table of addresses */
     bool is_feeding : 1;  /* its bytes are being looked at further up the stack */

@@ -1,9 +1,9 @@
 /* The traveller of the second corridor: one question to the app.
  *
- * Fetching is not answering. A pass-through fetch belongs to its request and dies with it. A fetch that leads a flight belongs
- * to the flight: its requests are readers, who may leave; it holds the request that began it, for its head, and goes on as long
- * as somebody waits or what it brings is being stored. Permits end with the exchange, never with a slow client. Owner and
- * thread: the worker it began on. */
+ * Fetching is not answering. A pass-through fetch belongs to its request and dies with it. A fetch that leads
+ * a flight belongs to the flight: its requests are readers, who may leave; it holds the request that began
+ * it, for its head, and goes on as long as somebody waits or what it brings is being stored. Permits end with
+ * the exchange, never with a slow client. Owner and thread: the worker it began on. */
 #ifndef PIPELINE_FETCH_H
 #define PIPELINE_FETCH_H
 
@@ -19,8 +19,8 @@ struct fetch {
     uint32_t tag;
     struct list link; /* lane->fetches, or the free list */
     struct lane *lane;
-    struct request *req; /* whose head it carries; held */
-    bool is_attached;    /* req still wants the answer from this very exchange */
+    struct request *req;   /* whose head it carries; held */
+    bool is_attached;      /* req still wants the answer from this very exchange */
     struct flight *flight; /* NULL: pass-through */
     struct supply *supply;
     enum fetch_stage stage;
@@ -52,9 +52,9 @@ struct fetch {
     struct line_waiter waiter;
     struct timer queue;
     struct post turn_post;
-    bool is_in_line;     /* waiting, or its turn is being told */
-    bool is_refused;     /* pushed out of the full line; written under its lock */
-    bool has_place;      /* inside the line */
+    bool is_in_line;      /* waiting, or its turn is being told */
+    bool is_refused;      /* pushed out of the full line; written under its lock */
+    bool has_place;       /* inside the line */
     bool has_concurrency; /* counted at its tenant */
 
     /* forward */
@@ -68,7 +68,7 @@ struct fetch {
     int64_t sent_wall_ms;
     int64_t head_ns;
     const struct body_in *trailers; /* of the reply, during its last batch */
-    const struct message *reply; /* while its head is being looked at */
+    const struct message *reply;    /* while its head is being looked at */
     bool has_head;
     bool has_ended;
     bool is_upload_started;
@@ -79,8 +79,8 @@ struct fetch {
     struct object *growing; /* a reference; NULL: the exchange's pieces go to req */
     struct key key;         /* points into req's arena */
     struct str position;    /* how far the server was, if a plugin knows */
-    bool is_askers_doing; /* not stored, for a reason that says nothing about the key */
-    bool lands_at_flush; /* req is told at the end of this batch: head and first bytes in one write */
+    bool is_askers_doing;   /* not stored, for a reason that says nothing about the key */
+    bool lands_at_flush;    /* req is told at the end of this batch: head and first bytes in one write */
     bool is_window;
     bool is_paused;
     struct post held_low_post;
@@ -94,7 +94,8 @@ static inline struct fetch *fetch_from(void *arg)
     return fetch;
 }
 
-/* Begins at choose. flight may be NULL. The request holds its answer to it until it ends. NULL when out of memory. */
+/* Begins at choose. flight may be NULL. The request holds its answer to it until it ends. NULL when out of
+ * memory. */
 struct fetch *fetch_new(struct request *req, struct flight *flight);
 
 /* Its request left: a pass-through fetch ends, a flight's goes on if somebody else is interested. */
@@ -103,12 +104,12 @@ void fetch_detach(struct fetch *fetch);
 /* It failed before a head could be handed on: whoever waits is told fetch->err. pipeline.c's call. */
 void fetch_failed(struct fetch *fetch);
 
-/* Ends it: the exchange is aborted if it is not over, permits are given back. The memory goes when nothing is on its
- * way to it any more. */
+/* Ends it: the exchange is aborted if it is not over, permits are given back. The memory goes when nothing is
+ * on its way to it any more. */
 void fetch_end(struct fetch *fetch);
 
-/* Who still has a fetch in hand, on the stack or in a message on its way, holds it: its memory goes with the last hold after its
- * end. */
+/* Who still has a fetch in hand, on the stack or in a message on its way, holds it: its memory goes with the
+ * last hold after its end. */
 void fetch_hold(struct fetch *fetch);
 void fetch_drop(struct fetch *fetch);
 

@@ -1,5 +1,5 @@
-/* Fetches that wait for a plugin's wake(): one list per upstream. Added and removed by their workers, woken by any
- * thread; a fetch that was woken is out of the list and its post is on the way, never both. */
+/* Fetches that wait for a plugin's wake(): one list per upstream. Added and removed by their workers, woken
+ * by any thread; a fetch that was woken is out of the list and its post is on the way, never both. */
 #include <pthread.h>
 #include <stdlib.h>
 

@@ -89,9 +89,9 @@ void lane_free(struct lane *lane)
 {
     if (!lane)
         return;
-    list_for_each_safe(link, &lane->free_requests)
+    list_for_each_safe (link, &lane->free_requests)
         free(LIST_ENTRY(link, struct request, link));
-    list_for_each_safe(link, &lane->free_fetches)
+    list_for_each_safe (link, &lane->free_fetches)
         free(LIST_ENTRY(link, struct fetch, link));
     if (lane->pools)
         pools_free(lane->pools);
@@ -213,7 +213,8 @@ static struct lane_tenant *meet(struct lane *lane, struct lane_world *world, str
     return here;
 }
 
-struct lane_tenant *lane_tenant_take(struct lane *lane, struct lane_world *world, struct str name, int *out_err)
+struct lane_tenant *lane_tenant_take(struct lane *lane, struct lane_world *world, struct str name,
+                                     int *out_err)
 {
     struct lane_tenant *here = map_get(world->tenants, name);
     if (!here)

@@ -1,7 +1,7 @@
 /* One worker's lane of the corridor: what its requests share and nobody else touches.
  *
- * Owner and thread: the worker. The loop, connections to servers, free travellers, scratch memory for heads and
- * batches, counters, the tenants it met. */
+ * Owner and thread: the worker. The loop, connections to servers, free travellers, scratch memory for heads
+ * and batches, counters, the tenants it met. */
 #ifndef PIPELINE_LANE_H
 #define PIPELINE_LANE_H
 
@@ -16,8 +16,8 @@
 #include "pipeline/world.h"
 #include "upstream/exchange.h"
 
-#define LANE_READ_BYTES (64 * 1024)      /* from clients, a read */
-#define LANE_HEAD_BYTES (72 * 1024)      /* a head on its way out: the head limits of both sides fit */
+#define LANE_READ_BYTES (64 * 1024) /* from clients, a read */
+#define LANE_HEAD_BYTES (72 * 1024) /* a head on its way out: the head limits of both sides fit */
 #define BATCH_IOV_MAX   64
 
 /* A tenant as this lane met it in this world. */
@@ -37,8 +37,8 @@ struct lane_world {
     struct lane_world *next;
 };
 
-/* What goes out in one writev: pieces gathered during a batch, and where small bits live meanwhile. One is enough:
- * a batch is written before another begins. */
+/* What goes out in one writev: pieces gathered during a batch, and where small bits live meanwhile. One is
+ * enough: a batch is written before another begins. */
 struct batch {
     struct iovec iov[BATCH_IOV_MAX];
     int count;
@@ -99,9 +99,11 @@ void lane_enter_world(struct lane *lane, struct world *world);
 struct lane_world *lane_world_take(struct lane *lane);
 void lane_world_give(struct lane *lane, struct lane_world *world);
 
-/* One more request of that tenant; give it back with lane_tenant_give(). NULL: unlisted and refused, or no room
+/* One more request of that tenant; give it back with lane_tenant_give(). NULL: unlisted and refused, or no
+ * room
  * (*out_err says which). */
-struct lane_tenant *lane_tenant_take(struct lane *lane, struct lane_world *world, struct str name, int *out_err);
+struct lane_tenant *lane_tenant_take(struct lane *lane, struct lane_world *world, struct str name,
+                                     int *out_err);
 void lane_tenant_give(struct lane_tenant *tenant);
 
 /* The bucket's size in requests: what the config says, else one second's rate. */

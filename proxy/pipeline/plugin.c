@@ -18,7 +18,8 @@ static bool is_safe(const char *path, char *error, size_t size)
     if (stat(path, &st) != 0)
         return false;
     if ((st.st_mode & S_IWOTH) || (st.st_uid != 0 && st.st_uid != geteuid())) {
-        snprintf(error, size, "%s may be written to by others: chmod o-w it, and let root or weir's user own it", path);
+        snprintf(error, size,
+                 "%s may be written to by others: chmod o-w it, and let root or weir's user own it", path);
         return false;
     }
     return true;
@@ -39,8 +40,8 @@ static bool find_in(const char *dir, const char *name, char *path, char *error, 
     return false;
 }
 
-static bool find(const struct config *config, const char *name, const char *build_dir, char *path, char *error,
-                 size_t size)
+static bool find(const struct config *config, const char *name, const char *build_dir, char *path,
+                 char *error, size_t size)
 {
     error[0] = '\0';
     for (unsigned i = 0; i < config->plugin_dir_count; i++) {
@@ -53,21 +54,25 @@ static bool find(const struct config *config, const char *name, const char *buil
         return true;
     if (!error[0])
         snprintf(error, size, "plugin \"%s\" was not found in the %u configured folder%s%s%s", name,
-                 config->plugin_dir_count, config->plugin_dir_count == 1 ? "" : "s", build_dir ? " or in " : "",
-                 build_dir ? build_dir : "");
+                 config->plugin_dir_count, config->plugin_dir_count == 1 ? "" : "s",
+                 build_dir ? " or in " : "", build_dir ? build_dir : "");
     return false;
 }
 
 static bool has_right_abi(const struct weir_plugin *abi, const char *name, char *error, size_t size)
 {
     if (abi->abi_major != WEIR_PLUGIN_ABI_MAJOR || abi->abi_minor > WEIR_PLUGIN_ABI_MINOR) {
-        snprintf(error, size, "plugin \"%s\" was built for plugin ABI %u.%u, this weir speaks %d.%d (major must be equal, "
+        snprintf(error, size,
+                 "plugin \"%s\" was built for plugin ABI %u.%u, this weir speaks %d.%d (major must be equal, "
                  "minor at most this)",
                  name, abi->abi_major, abi->abi_minor, WEIR_PLUGIN_ABI_MAJOR, WEIR_PLUGIN_ABI_MINOR);
         return false;
     }
-    if (!WEIR_HAS(abi, destroy) || !abi->configure || !abi->destroy || !abi->name || strcmp(abi->name, name) != 0) {
-        snprintf(error, size, "plugin \"%s\" is broken: it has no configure or destroy, or calls itself something else", name);
+    if (!WEIR_HAS(abi, destroy) || !abi->configure || !abi->destroy || !abi->name ||
+        strcmp(abi->name, name) != 0) {
+        snprintf(error, size,
+                 "plugin \"%s\" is broken: it has no configure or destroy, or calls itself something else",
+                 name);
         return false;
     }
     return true;
@@ -134,7 +139,8 @@ struct plugin *plugin_new(const struct config *config, const struct config_plugi
     plugin->held = held;
     plugin->name = str_dup(row->name);
     plugin->json = str_dup(row->json);
-    struct weir_config handle = { .keys = plugin->json ? json_loads(plugin->json, 0, NULL) : NULL, .held = held };
+    struct weir_config handle = { .keys = plugin->json ? json_loads(plugin->json, 0, NULL) : NULL,
+                                  .held = held };
     if (!plugin->name || !handle.keys)
         goto fail;
     if (!find(config, plugin->name, build_dir, path, error, error_size) ||
@@ -143,7 +149,8 @@ struct plugin *plugin_new(const struct config *config, const struct config_plugi
     plugin->self = plugin->abi->configure(&plugin_host, &handle, said, sizeof said);
     if (!plugin->self) {
         said[sizeof said - 1] = '\0';
-        snprintf(error, error_size, "plugin \"%s\" refuses its keys: %s", plugin->name, said[0] ? said : "it does not say why");
+        snprintf(error, error_size, "plugin \"%s\" refuses its keys: %s", plugin->name,
+                 said[0] ? said : "it does not say why");
         goto fail;
     }
     json_decref(handle.keys);
@@ -179,8 +186,8 @@ struct plugin *plugin_unref(struct plugin *plugin)
     }
     if (plugin->self)
         plugin->abi->destroy(plugin->self);
-    /* The library stays loaded: its code may still be on another thread's stack (thread-local destructors), and a
-     * reload would map it again anyway. */
+    /* The library stays loaded: its code may still be on another thread's stack (thread-local destructors),
+     * and a reload would map it again anyway. */
     pthread_mutex_destroy(&plugin->tick_lock);
     pthread_cond_destroy(&plugin->tick_over);
     free(plugin->name);
@@ -205,7 +212,8 @@ void plugins_check(const struct config *config, const char *build_dir, struct co
     for (unsigned i = 0; i < config->upstream_count; i++) {
         const struct config_upstream *upstream = &config->upstreams[i];
         for (unsigned k = 0; k < upstream->plugin_count; k++) {
-            struct plugin *plugin = plugin_new(config, &upstream->plugins[k], build_dir, NULL, error, sizeof error);
+            struct plugin *plugin =
+                plugin_new(config, &upstream->plugins[k], build_dir, NULL, error, sizeof error);
             if (!plugin)
                 config_mistake(mistakes, upstream->plugins[k].mark, "%s", error);
             plugin_unref(plugin);

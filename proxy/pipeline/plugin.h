@@ -1,8 +1,8 @@
 /* Loads plugins and calls their hooks: the host's side of weir/plugin.h.
  *
- * Plugins are found by bare name in the configured folders only (DIR/NAME/NAME.so or DIR/NAME.so), which others may not write
- * to. An instance belongs to one upstream; a reload keeps it if its keys did not change. Calls are
- * timed and counted. */
+ * Plugins are found by bare name in the configured folders only (DIR/NAME/NAME.so or DIR/NAME.so), which
+ * others may not write to. An instance belongs to one upstream; a reload keeps it if its keys did not change.
+ * Calls are timed and counted. */
 #ifndef PIPELINE_PLUGIN_H
 #define PIPELINE_PLUGIN_H
 
@@ -20,8 +20,8 @@ struct plugin;
 struct request;
 struct supply;
 
-/* Finds, loads and configures one. held: where its wake() goes; must outlive it. NULL and one sentence in error (at least 512
- * bytes). One reference. */
+/* Finds, loads and configures one. held: where its wake() goes; must outlive it. NULL and one sentence in
+ * error (at least 512 bytes). One reference. */
 struct plugin *plugin_new(const struct config *config, const struct config_plugin *row, const char *build_dir,
                           struct held *held, char *error, size_t error_size);
 struct plugin *plugin_ref(struct plugin *plugin);
@@ -37,12 +37,13 @@ void plugins_check(const struct config *config, const char *build_dir, struct co
 void plugins_inspect(struct request *req);
 
 enum plugin_said {
-    PLUGIN_PASSES, /* roles and falls_back are set: balance among these */
-    PLUGIN_PICKED, /* fetch->server is set */
+    PLUGIN_PASSES,  /* roles and falls_back are set: balance among these */
+    PLUGIN_PICKED,  /* fetch->server is set */
     PLUGIN_REFUSED, /* fetch->err and the request's retry_after_s are set */
-    PLUGIN_HOLDS,  /* *out_hold_ms */
+    PLUGIN_HOLDS,   /* *out_hold_ms */
 };
-enum plugin_said plugins_choose(struct fetch *fetch, unsigned *out_roles, bool *out_falls_back, int64_t *out_hold_ms);
+enum plugin_said plugins_choose(struct fetch *fetch, unsigned *out_roles, bool *out_falls_back,
+                                int64_t *out_hold_ms);
 
 struct plugin_verdict {
     bool forbids_store;
@@ -51,7 +52,8 @@ struct plugin_verdict {
     struct str position;
 };
 /* reply NULL: an error of weir's own. */
-void plugins_answered(struct fetch *fetch, const struct message *reply, int status, struct plugin_verdict *out);
+void plugins_answered(struct fetch *fetch, const struct message *reply, int status,
+                      struct plugin_verdict *out);
 void plugins_finished(struct request *req);
 /* May a stored reply from a server at that position be used for the request? */
 bool plugins_position_covers(const struct request *req, struct str stored);

@@ -5,8 +5,8 @@
 #include "pipeline/fetch.h"
 #include "pipeline/plugin_host.h"
 
-#define CANDIDATES_MAX 64
-#define HOLD_MS_MAX    60000
+#define CANDIDATES_MAX         64
+#define HOLD_MS_MAX            60000
 
 #define HAS_HOOK(plugin, hook) (WEIR_HAS((plugin)->abi, hook) && (plugin)->abi->hook)
 
@@ -92,7 +92,8 @@ static int refusal_of(const char *reason)
     return ERR_PLUGIN_REFUSED;
 }
 
-enum plugin_said plugins_choose(struct fetch *fetch, unsigned *out_roles, bool *out_falls_back, int64_t *out_hold_ms)
+enum plugin_said plugins_choose(struct fetch *fetch, unsigned *out_roles, bool *out_falls_back,
+                                int64_t *out_hold_ms)
 {
     struct supply *supply = fetch->supply;
     struct weir_candidate candidates[CANDIDATES_MAX];
@@ -162,7 +163,8 @@ static void read_verdict(struct fetch *fetch, const struct weir_verdict *said, s
     }
 }
 
-void plugins_answered(struct fetch *fetch, const struct message *reply, int status, struct plugin_verdict *out)
+void plugins_answered(struct fetch *fetch, const struct message *reply, int status,
+                      struct plugin_verdict *out)
 {
     struct supply *supply = fetch->supply;
     *out = (struct plugin_verdict){ .position = STR("") };

@@ -1,4 +1,5 @@
-/* The functions of struct weir_host. The room's only user of OpenSSL's HMAC; jansson reads the plugin's keys. */
+/* The functions of struct weir_host. The room's only user of OpenSSL's HMAC; jansson reads the plugin's keys.
+ */
 #include "pipeline/plugin_host.h"
 
 #include <openssl/evp.h>
@@ -34,7 +35,8 @@ static int64_t host_mono_ms(void)
 static void host_hmac(struct weir_str key, struct weir_str data, unsigned char out[32])
 {
     unsigned len = 32;
-    CHECK(HMAC(EVP_sha256(), key.data, (int)key.len, (const unsigned char *)data.data, data.len, out, &len) != NULL);
+    CHECK(HMAC(EVP_sha256(), key.data, (int)key.len, (const unsigned char *)data.data, data.len, out, &len) !=
+          NULL);
 }
 
 static unsigned char drawn_secret[32];
@@ -211,7 +213,8 @@ static struct weir_str request_cookie(const struct weir_request *request, const 
 {
     const struct message *msg = &request->req->msg;
     struct str wanted = str_of(name);
-    for (const struct field *field = message_field(msg, FIELD_COOKIE); field; field = message_next(msg, field)) {
+    for (const struct field *field = message_field(msg, FIELD_COOKIE); field;
+         field = message_next(msg, field)) {
         struct str rest = field->value;
         struct str pair;
         while (str_split(&rest, ';', &pair)) {

@@ -1,4 +1,5 @@
-/* What weir offers to plugins (struct weir_host), shared by the loader and the hooks. Inside of pipeline/ only. */
+/* What weir offers to plugins (struct weir_host), shared by the loader and the hooks. Inside of pipeline/
+ * only. */
 #ifndef PIPELINE_PLUGIN_HOST_H
 #define PIPELINE_PLUGIN_HOST_H
 

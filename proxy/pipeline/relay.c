@@ -38,7 +38,8 @@ static void write_batch(struct fetch *fetch, bool is_last)
 
 static bool is_relaying(const struct fetch *fetch)
 {
-    return !fetch->growing && fetch->is_attached && fetch->req->answer == ANSWERS_RELAY && !fetch->req->is_abandoned;
+    return !fetch->growing && fetch->is_attached && fetch->req->answer == ANSWERS_RELAY &&
+           !fetch->req->is_abandoned;
 }
 
 /* Held bytes of a window fell, or nobody reads it any more. */

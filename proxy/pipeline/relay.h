@@ -1,6 +1,6 @@
-/* Carries a reply's body on: from the exchange straight to its one client, or into a growing object that readers
- * follow. Bounded both ways: a slow client pauses the exchange at `buffer.reply`, a window at what its slowest reader left. The
- * exchange's worker thread. */
+/* Carries a reply's body on: from the exchange straight to its one client, or into a growing object that
+ * readers follow. Bounded both ways: a slow client pauses the exchange at `buffer.reply`, a window at what
+ * its slowest reader left. The exchange's worker thread. */
 #ifndef PIPELINE_RELAY_H
 #define PIPELINE_RELAY_H
 

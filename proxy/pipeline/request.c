@@ -26,7 +26,8 @@ static struct request *take(struct lane *lane)
     return LIST_ENTRY(link, struct request, link);
 }
 
-struct request *request_new(struct lane *lane, const struct carrier *carrier, struct client *client, struct str head)
+struct request *request_new(struct lane *lane, const struct carrier *carrier, struct client *client,
+                            struct str head)
 {
     struct request *req = take(lane);
     if (!req)
@@ -89,7 +90,8 @@ void request_drop(struct request *req)
 
 bool request_may_upgrade(const struct request *req)
 {
-    return req->msg.is_websocket && req->client && !(req->way->config && req->way->config->is_upgrade_refused);
+    return req->msg.is_websocket && req->client &&
+           !(req->way->config && req->way->config->is_upgrade_refused);
 }
 
 void request_stage_took(struct request *req, enum stage_time stage, int64_t ns)
@@ -152,8 +154,8 @@ void request_upload(struct request *req, struct str piece, bool is_last, struct 
         fetch_upload(req->fetch, piece, is_last, body);
         return;
     }
-    /* Not sent yet: it is read whole if it fits, so that a server is only taken for a request that is there, and so that it
-     * could be sent again. */
+    /* Not sent yet: it is read whole if it fits, so that a server is only taken for a request that is there,
+     * and so that it could be sent again. */
     keep_piece(req, piece);
     if (req->is_upload_broken)
         return;

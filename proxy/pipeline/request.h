@@ -1,8 +1,8 @@
 /* The traveller of the first corridor: one request of one client, whatever protocol brought it.
  *
- * Owner: its carrier (client.c) until it is recorded; a fetch or a message on its way may hold it longer. One worker's
- * thread. Memory: the head and everything decided about it live in the request's arena, which has a limit and goes
- * with it. Between two requests a client owns none. */
+ * Owner: its carrier (client.c) until it is recorded; a fetch or a message on its way may hold it longer. One
+ * worker's thread. Memory: the head and everything decided about it live in the request's arena, which has a
+ * limit and goes with it. Between two requests a client owns none. */
 #ifndef PIPELINE_REQUEST_H
 #define PIPELINE_REQUEST_H
 
@@ -43,8 +43,9 @@ enum {
 struct carrier {
     /* An interim reply (103), or 100 Continue with an empty head. */
     void (*interim)(struct request *req, struct str head);
-    /* The reply's head: status line and field lines in the lane's batch, to which the carrier adds. length -1: not known, -2: there is
-     * no body. It goes out with the next write(), which must follow before this turn's callback ends. */
+    /* The reply's head: status line and field lines in the lane's batch, to which the carrier adds. length
+     * -1: not known, -2: there is no body. It goes out with the next write(), which must follow before this
+     * turn's callback ends. */
     void (*begin)(struct request *req, struct writer *head, int64_t length);
     /* Body pieces; returns how many of their bytes were taken, -1 if the client is gone. flags: WRITE_*. */
     int64_t (*write)(struct request *req, const struct iovec *pieces, int count, unsigned flags);
@@ -75,7 +76,15 @@ enum answer_kind {
 };
 
 /* What Cache-Status will say (RFC 9211). */
-enum forwarded_why { FWD_NONE, FWD_BYPASS, FWD_METHOD, FWD_URI_MISS, FWD_VARY_MISS, FWD_REQUEST, FWD_STALE };
+enum forwarded_why {
+    FWD_NONE,
+    FWD_BYPASS,
+    FWD_METHOD,
+    FWD_URI_MISS,
+    FWD_VARY_MISS,
+    FWD_REQUEST,
+    FWD_STALE
+};
 
 struct request {
     uint32_t tag;
@@ -90,8 +99,8 @@ struct request {
     enum request_stage stage;
     const char *wait_why; /* whom it waits for now; NULL: it moves */
     request_cancel_fn *cancel;
-    bool is_moving;    /* pipeline.c has it on its stack */
-    bool has_resumed;  /* ... and was told `resumed` meanwhile */
+    bool is_moving;   /* pipeline.c has it on its stack */
+    bool has_resumed; /* ... and was told `resumed` meanwhile */
     enum verdict resumed;
     bool is_abandoned; /* the client left */
     bool is_recorded;
@@ -102,8 +111,8 @@ struct request {
     struct edition *edition;
     struct way *way;
     struct supply *supply;
-    struct str path;          /* after tenant and version prefixes */
-    struct str target_out;    /* as the app sees it: prefixes taken off where the config says strip */
+    struct str path;       /* after tenant and version prefixes */
+    struct str target_out; /* as the app sees it: prefixes taken off where the config says strip */
     bool is_peer_trusted;
     bool is_https;
     bool is_canary;
@@ -126,19 +135,19 @@ struct request {
     /* cache (lookup) */
     struct key key; /* primary.data NULL: the request has none */
     struct cache_request asks;
-    bool may_use_store;  /* a stored answer may be used */
-    bool may_store;      /* its answer may be stored */
-    bool may_use_ttl;    /* the route's ttl holds for it */
+    bool may_use_store; /* a stored answer may be used */
+    bool may_store;     /* its answer may be stored */
+    bool may_use_ttl;   /* the route's ttl holds for it */
     enum forwarded_why forwarded;
     const char *cache_detail; /* static; NULL: none */
     bool is_collapsed;
     bool is_stored;
     bool is_revalidated;
-    struct object *stale; /* a reference: what a revalidation would renew */
+    struct object *stale;  /* a reference: what a revalidation would renew */
     struct flight *flight; /* we lead it, and no fetch was started yet */
     struct flight_waiter waiter;
-    bool is_flying;        /* the waiter is in a flight */
-    unsigned rounds;       /* of lookup */
+    bool is_flying;  /* the waiter is in a flight */
+    unsigned rounds; /* of lookup */
 
     /* fetch */
     const struct server *server; /* the last that was asked */
@@ -151,34 +160,34 @@ struct request {
     bool is_upload_kept; /* all of it is in upload_buf */
     bool is_upload_broken;
     struct body_in upload_end; /* its trailers, if it came whole and had any */
-    bool wants_continue; /* Expect: 100-continue, not answered yet */
+    bool wants_continue;       /* Expect: 100-continue, not answered yet */
 
     /* answer */
     enum answer_kind answer;
     int err;
     struct object_reader reader;
-    uint64_t skip_bytes;  /* of the object, for a range */
-    uint64_t left_bytes;  /* of the object to send; UINT64_MAX: all */
+    uint64_t skip_bytes; /* of the object, for a range */
+    uint64_t left_bytes; /* of the object to send; UINT64_MAX: all */
     int status;
     const struct body_in *trailers; /* to be written with WRITE_LAST; may be NULL */
-    bool has_begun;    /* the reply's head was handed to the carrier */
-    bool is_answered;  /* all of the reply was taken */
-    bool is_written;   /* ... and written */
+    bool has_begun;                 /* the reply's head was handed to the carrier */
+    bool is_answered;               /* all of the reply was taken */
+    bool is_written;                /* ... and written */
     bool is_cut;
     uint64_t body_bytes; /* of the reply */
     enum outcome outcome;
     int64_t retry_after_s;
 
     /* what the corridor's boundaries said, monotonic; 0: not reached */
-    int64_t started_ns;  /* first byte */
-    int64_t head_ns;     /* whole head */
+    int64_t started_ns; /* first byte */
+    int64_t head_ns;    /* whole head */
     int64_t admitted_ns;
     int64_t looked_ns;
-    int64_t fetched_ns;  /* an answer's head is there */
+    int64_t fetched_ns; /* an answer's head is there */
     int64_t begun_ns;
     int64_t written_ns;
     int64_t waited_flight_ns;
-    int64_t app_ns; /* time that was the app's, for weir_overhead_seconds */
+    int64_t app_ns;                /* time that was the app's, for weir_overhead_seconds */
     int64_t stage_ns[STAGE_COUNT]; /* -1: not met */
 
     struct timer total; /* timeouts.total */
@@ -191,8 +200,10 @@ struct request {
     char arena_first[REQUEST_FIRST_BYTES];
 };
 
-/* From the lane's free list; one hold, the carrier's. head is copied. NULL when out of memory. The head is not read yet. */
-struct request *request_new(struct lane *lane, const struct carrier *carrier, struct client *client, struct str head);
+/* From the lane's free list; one hold, the carrier's. head is copied. NULL when out of memory. The head is
+ * not read yet. */
+struct request *request_new(struct lane *lane, const struct carrier *carrier, struct client *client,
+                            struct str head);
 void request_hold(struct request *req);
 void request_drop(struct request *req);
 
@@ -204,8 +215,8 @@ static inline struct request *request_from(void *arg)
     return req;
 }
 
-/* A piece of its body came (view for the call); is_last: and it is the last, body then has its trailers, which may be
- * taken. The carrier's calls. */
+/* A piece of its body came (view for the call); is_last: and it is the last, body then has its trailers,
+ * which may be taken. The carrier's calls. */
 void request_upload(struct request *req, struct str piece, bool is_last, struct body_in *body);
 /* The body broke off or was malformed. */
 void request_upload_failed(struct request *req, int err);

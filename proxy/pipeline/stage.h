@@ -32,8 +32,8 @@ struct fetch;
 enum verdict {
     NEXT,   /* on to the following stage */
     ANSWER, /* the answer is decided: a request skips to respond, a fetch ends (it failed: fetch->err) */
-    RETRY,  /* a request: ask the same stage again, what it waited for is here. A fetch: back to choose, while no byte was
-               answered and the body is unsent or wholly kept */
+    RETRY,  /* a request: ask the same stage again, what it waited for is here. A fetch: back to choose, while
+               no byte was  answered and the body is unsent or wholly kept */
     WAIT,   /* somebody will call request_resume() or fetch_resume(), exactly once, or it is cancelled */
 };
 
@@ -45,7 +45,9 @@ enum request_stage {
     REQUEST_STAGES(STAGE_AT) REQUEST_STAGE_COUNT
 };
 
-enum fetch_stage { FETCH_STAGES(STAGE_AT) FETCH_STAGE_COUNT };
+enum fetch_stage {
+    FETCH_STAGES(STAGE_AT) FETCH_STAGE_COUNT
+};
 #undef STAGE_AT
 
 #define STAGE_FN(name) enum verdict stage_##name(struct request *req);

@@ -129,7 +129,8 @@ struct tunnel *tunnel_new(struct client *client, struct stream *server, struct s
     tunnel->up = (struct way_half){ .from = client->stream, .to = server };
     tunnel->down = (struct way_half){ .from = server, .to = client->stream };
     timer_init(&tunnel->idle, on_idle, tunnel);
-    if (!buf_append_str(&tunnel->down.held, extra) || !buf_append_str(&tunnel->up.held, buf_str(&client->in))) {
+    if (!buf_append_str(&tunnel->down.held, extra) ||
+        !buf_append_str(&tunnel->up.held, buf_str(&client->in))) {
         tunnel_free(tunnel);
         return NULL;
     }

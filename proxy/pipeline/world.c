@@ -52,8 +52,8 @@ static bool load_plugins(struct world *world, struct supply *supply, const struc
         const struct config_plugin *row = &config->plugins[i];
         struct plugin *plugin = NULL;
         if (i == PLUGINS_MAX) {
-            config_mistake(mistakes, row->mark, "upstream \"%.*s\" has more than %d plugins", STR_FMT(config->name),
-                           PLUGINS_MAX);
+            config_mistake(mistakes, row->mark, "upstream \"%.*s\" has more than %d plugins",
+                           STR_FMT(config->name), PLUGINS_MAX);
             return false;
         }
         for (unsigned k = 0; old && !plugin && k < old->plugin_count; k++) {
@@ -71,8 +71,8 @@ static bool load_plugins(struct world *world, struct supply *supply, const struc
     return true;
 }
 
-static bool build_supply(struct world *world, unsigned index, const struct world *old_world, const char *plugin_dir,
-                         struct config_mistakes *mistakes)
+static bool build_supply(struct world *world, unsigned index, const struct world *old_world,
+                         const char *plugin_dir, struct config_mistakes *mistakes)
 {
     const struct config_upstream *config = &world->config->upstreams[index];
     struct supply *supply = &world->supplies[index];
@@ -106,11 +106,13 @@ static struct str edition_fields(struct world *world, const struct config_versio
         out = arena_printf(arena, "%.*sSunset: %.*s\r\n", STR_FMT(out), HTTP_DATE_LEN, date);
     }
     if (config->link.data)
-        out = arena_printf(arena, "%.*sLink: <%.*s>; rel=\"deprecation\"\r\n", STR_FMT(out), STR_FMT(config->link));
+        out = arena_printf(arena, "%.*sLink: <%.*s>; rel=\"deprecation\"\r\n", STR_FMT(out),
+                           STR_FMT(config->link));
     return out;
 }
 
-static struct canary *canary_new(const struct world *world, const struct config_canary *config, bool is_override)
+static struct canary *canary_new(const struct world *world, const struct config_canary *config,
+                                 bool is_override)
 {
     struct canary *canary = calloc(1, sizeof *canary);
     if (!canary)
@@ -134,7 +136,8 @@ static bool is_same_canary(const struct config_canary *a, const struct config_ca
 }
 
 /* What the admin address set stays until the file says something else than it did (A2). */
-static struct canary *kept_canary(const struct world *world, const struct config_version *config, const struct world *old)
+static struct canary *kept_canary(const struct world *world, const struct config_version *config,
+                                  const struct world *old)
 {
     for (unsigned i = 0; old && i < old->edition_count; i++) {
         const struct edition *edition = &old->editions[i];
@@ -143,7 +146,8 @@ static struct canary *kept_canary(const struct world *world, const struct config
         struct canary *canary = atomic_load(&edition->canary);
         if (!canary || !canary->is_override || !is_same_canary(&edition->config->canary, &config->canary))
             return NULL;
-        struct config_canary kept = { .percent = canary->config.percent }; /* whom the file names is not in it */
+        struct config_canary kept = { .percent =
+                                          canary->config.percent }; /* whom the file names is not in it */
         if (canary->supply) { /* by the name as the new world spells it: the old one's strings go with it */
             struct supply *supply = world_supply(world, canary->supply->upstream->name);
             kept.upstream = supply ? supply->upstream->name : (struct str){ NULL, 0 };
@@ -210,7 +214,8 @@ static const struct gate *old_gate(const struct world *old, const struct config_
     return NULL;
 }
 
-static bool build_gate(struct world *world, unsigned index, const struct world *old, struct config_mistakes *mistakes)
+static bool build_gate(struct world *world, unsigned index, const struct world *old,
+                       struct config_mistakes *mistakes)
 {
     const struct config_listen *config = &world->config->listens[index];
     struct gate *gate = &world->gates[index];
@@ -264,7 +269,8 @@ struct world *world_new(struct city *city, struct config *config, struct world *
     world->versions = versions_new(&config->versions);
     world->routes = routes_new(config->routes, config->route_count);
     world->rules = tenant_rules_new(&config->tenants);
-    if (!world->versions || !world->routes || !world->rules || !build_editions(world, old) || !build_ways(world))
+    if (!world->versions || !world->routes || !world->rules || !build_editions(world, old) ||
+        !build_ways(world))
         goto fail;
 
     /* It lives: from here on what it shares with the world before follows the new config. */

@@ -1,10 +1,10 @@
 /* The live world: what a config became. Upstreams with their servers, lines and plugins, the route table, the
  * tenants' rules, TLS contexts.
  *
- * Built by the control thread from a config and the world before it, whose living parts (servers, health, lines,
- * tenants, cache, labels, plugins whose keys did not change, ticket keys) are adopted by name. Then it is immutable but for
- * atomics, shared by all workers, and dies with its last reference: each worker holds one while it has requests
- * that began in it. */
+ * Built by the control thread from a config and the world before it, whose living parts (servers, health,
+ * lines, tenants, cache, labels, plugins whose keys did not change, ticket keys) are adopted by name. Then it
+ * is immutable but for atomics, shared by all workers, and dies with its last reference: each worker holds
+ * one while it has requests that began in it. */
 #ifndef PIPELINE_WORLD_H
 #define PIPELINE_WORLD_H
 
@@ -68,7 +68,7 @@ struct canary { /* replaced as a whole by the admin address */
     struct canary *older;  /* kept until the world dies: a worker may be reading it */
 };
 
-struct edition { /* a version as the corridor sees it */
+struct edition {                         /* a version as the corridor sees it */
     const struct config_version *config; /* NULL: the only one of a config without `versions` */
     struct str name;                     /* "" for that one */
     struct supply *supply;               /* NULL: the only upstream */
@@ -77,7 +77,7 @@ struct edition { /* a version as the corridor sees it */
     struct str fields; /* Deprecation, Sunset, Link lines, ready to be written; may be empty */
 };
 
-struct way { /* a route as the corridor sees it */
+struct way {                           /* a route as the corridor sees it */
     const struct config_route *config; /* NULL: no route named the request */
     struct supply *supply;             /* NULL: the version's */
     unsigned label;
@@ -105,8 +105,8 @@ struct world {
     struct gate *gates; /* one per listen entry */
 };
 
-/* old may be NULL. NULL and mistakes (with their marks) when a certificate, a plugin or an upstream does not come to
- * life; then nothing of old was changed. plugin_dir: the build's own folder, searched last. */
+/* old may be NULL. NULL and mistakes (with their marks) when a certificate, a plugin or an upstream does not
+ * come to life; then nothing of old was changed. plugin_dir: the build's own folder, searched last. */
 struct world *world_new(struct city *city, struct config *config, struct world *old, const char *plugin_dir,
                         struct config_mistakes *mistakes);
 struct world *world_ref(struct world *world);
@@ -118,11 +118,12 @@ void world_stop_health(struct world *world);
 
 struct supply *world_supply(const struct world *world, struct str name);
 
-/* The admin address changes a canary; an upstream with data NULL means the one it had. False: no such version or
- * upstream, or no memory. Any one thread at a time. */
+/* The admin address changes a canary; an upstream with data NULL means the one it had. False: no such version
+ * or upstream, or no memory. Any one thread at a time. */
 bool world_set_canary(struct world *world, struct str version, double percent, struct str upstream);
 
-/* Not draining, and some upstream has a usable server; what readyz asks. A dead canary is no reason to take every weir out. */
+/* Not draining, and some upstream has a usable server; what readyz asks. A dead canary is no reason to take
+ * every weir out. */
 bool world_is_ready(const struct world *world, int64_t now_ns);
 
 bool world_trusts(const struct world *world, const struct sockaddr *peer);

@@ -244,16 +244,17 @@ static bool dial(struct exchange *ex, struct upstream *upstream)
     return ex->dial != NULL;
 }
 
-/* What came on an idle connection closes it, and is no answer to the next request. In a busy loop its event has been
- * seen (idle ones are urgent); who waited longer than that looks, for the price of a system call. Requests that cannot be
- * retried (RFC 9110 9.2.2) always look. */
+/* What came on an idle connection closes it, and is no answer to the next request. In a busy loop its event
+ * has been seen (idle ones are urgent); who waited longer than that looks, for the price of a system call.
+ * Requests that cannot be retried (RFC 9110 9.2.2) always look. */
 #define BLIND_NS 1000000
 
 static struct connection *take_idle(struct exchange *ex, const struct exchange_request *request)
 {
     if (request->must_be_fresh)
         return NULL;
-    bool is_checked = !method_is_idempotent(request->method) || loop_blind_ns(ex->pool->pools->loop) > BLIND_NS;
+    bool is_checked =
+        !method_is_idempotent(request->method) || loop_blind_ns(ex->pool->pools->loop) > BLIND_NS;
     return pool_take(ex->pool, is_checked);
 }
 

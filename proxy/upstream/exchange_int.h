@@ -74,7 +74,7 @@ struct exchange {
     bool is_keep_alive;
     bool is_paused;
     bool has_short_read; /* the last read brought something, but less than there was room for */
-    bool was_read_full; /* the last read filled the buffer: the socket may hold more */
+    bool was_read_full;  /* the last read filled the buffer: the socket may hold more */
 };
 
 struct exchange *exchange_from(void *arg);

@@ -21,7 +21,8 @@ struct connection {
     struct stream *stream;
     struct pool *pool;
     int64_t idle_since_ns;
-    bool is_suspect; /* its last reply had no body by rule (HEAD, 204, 304): a server that sent one is a liar to look out for */
+    bool is_suspect; /* its last reply had no body by rule (HEAD, 204, 304): a server that sent one is a liar
+                        to look out for */
 };
 
 struct pool {

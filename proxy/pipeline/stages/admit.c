@@ -1,4 +1,5 @@
-/* Has its tenant's rate room for it, and its address's? A promise to everyone, so it is asked before the cache. */
+/* Has its tenant's rate room for it, and its address's? A promise to everyone, so it is asked before the
+ * cache. */
 #include "base/err.h"
 #include "pipeline/client.h"
 #include "pipeline/request.h"
@@ -12,8 +13,8 @@ static bool address_may_pass(struct request *req)
     uint8_t key[16];
     addr_client_key(&req->client->peer.sa, key);
     double burst = clients->rate_per_s > 1 ? clients->rate_per_s : 1;
-    struct bucket_answer answer =
-        address_take(req->lane->city->addresses, key, clients->rate_per_s, burst, loop_now_ns(req->lane->loop));
+    struct bucket_answer answer = address_take(req->lane->city->addresses, key, clients->rate_per_s, burst,
+                                               loop_now_ns(req->lane->loop));
     if (!answer.is_taken)
         req->retry_after_s = ratelimit_retry_after_s(&answer);
     return answer.is_taken;

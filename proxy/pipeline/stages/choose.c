@@ -59,7 +59,8 @@ static struct server *pick(struct fetch *fetch, unsigned roles)
     uint64_t hash = 0;
     if (fetch->supply->upstream->config->balance == BALANCE_HASH)
         hash = hash_bytes(req->msg.target.data, req->msg.target.len);
-    return upstream_pick(fetch->supply->upstream, roles, fetch->tried, lane_random(lane), hash, loop_now_ns(lane->loop));
+    return upstream_pick(fetch->supply->upstream, roles, fetch->tried, lane_random(lane), hash,
+                         loop_now_ns(lane->loop));
 }
 
 /* Is there one of these roles that this request has not tried yet? */

@@ -1,4 +1,5 @@
-/* Ask the server, until its head is here. What the exchange says afterwards, store.c's relay or the growing object takes. */
+/* Ask the server, until its head is here. What the exchange says afterwards, store.c's relay or the growing
+ * object takes. */
 #include "base/err.h"
 #include "pipeline/ask.h"
 #include "pipeline/fetch.h"
@@ -29,7 +30,8 @@ static void on_expect_over(void *arg)
     start_upload(fetch_from(arg));
 }
 
-/* May it be tried once more? Idempotent, nothing answered, the body unsent or wholly kept (RFC 9110 9.2.2). */
+/* May it be tried once more? Idempotent, nothing answered, the body unsent or wholly kept (RFC 9110 9.2.2).
+ */
 static bool may_retry(struct fetch *fetch, int err)
 {
     const struct request *req = fetch->req;
@@ -40,7 +42,8 @@ static bool may_retry(struct fetch *fetch, int err)
         return false;
     if (!fetch->is_attached && !fetch->flight)
         return false;
-    /* The race of a kept connection that its server closed is nobody's failure: once, on a new one, for free. */
+    /* The race of a kept connection that its server closed is nobody's failure: once, on a new one, for free.
+     */
     if (exchange_was_reused(fetch->exchange) && !fetch->must_be_fresh &&
         (err == ERR_UPSTREAM_CLOSED || err == ERR_CONNECT_FAILED)) {
         fetch->must_be_fresh = fetch->is_stale_race = true;
@@ -49,9 +52,11 @@ static bool may_retry(struct fetch *fetch, int err)
     uint64_t bit = 1ull << upstream_index(fetch->supply->upstream, fetch->server);
     bool is_first_try = !(fetch->tried & bit);
     fetch->tried |= bit;
-    /* A server that could not be connected to has seen nothing: on to one that was not tried yet, if there is one. */
+    /* A server that could not be connected to has seen nothing: on to one that was not tried yet, if there is
+     * one. */
     bool is_unseen = exchange_connected_ns(fetch->exchange) == 0;
-    if (is_unseen && is_first_try && __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count)
+    if (is_unseen && is_first_try &&
+        __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count)
         return true;
     if (err == ERR_FIRST_BYTE_TIMEOUT || fetch->attempts > config->retry_attempts)
         return false;
@@ -167,7 +172,8 @@ enum verdict stage_forward(struct fetch *fetch)
         upstream_earn_retry(fetch->supply->upstream, fetch->permit_ns);
 
     struct exchange_request asked = question(fetch, writer_str(&w));
-    fetch->exchange = exchange_start(lane->pools, fetch->supply->upstream, fetch->server, &asked, &events, fetch);
+    fetch->exchange =
+        exchange_start(lane->pools, fetch->supply->upstream, fetch->server, &asked, &events, fetch);
     if (!fetch->exchange)
         return fetch_fail(fetch, ERR_NO_MEMORY);
     server_began(fetch->server);
@@ -182,7 +188,8 @@ enum verdict stage_forward(struct fetch *fetch)
         buf_fini(&req->upload_buf);
         if (req->is_upload_over) { /* it ended just over the buffer's size */
             fetch->is_upload_ended = true;
-            exchange_send_end(fetch->exchange, buf_len(&req->upload_end.trailer) > 0 ? &req->upload_end : NULL);
+            exchange_send_end(fetch->exchange,
+                              buf_len(&req->upload_end.trailer) > 0 ? &req->upload_end : NULL);
         }
         start_upload(fetch);
     }

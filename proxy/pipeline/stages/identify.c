@@ -23,7 +23,8 @@ static void make_id(struct request *req)
 /* A trusted peer's id is kept, if it is one that may stand in a log and a header. */
 static void take_id(struct request *req)
 {
-    struct str given = req->is_peer_trusted ? message_value(&req->msg, FIELD_X_REQUEST_ID) : (struct str){ NULL, 0 };
+    struct str given =
+        req->is_peer_trusted ? message_value(&req->msg, FIELD_X_REQUEST_ID) : (struct str){ NULL, 0 };
     bool is_good = given.len > 0 && given.len <= REQUEST_ID_MAX;
     for (size_t i = 0; is_good && i < given.len; i++)
         is_good = is_id_char(given.data[i]);
@@ -41,7 +42,8 @@ static bool read_authority(struct request *req)
     req->is_https = req->client && req->client->is_tls;
     if (req->is_peer_trusted && proto.data)
         req->is_https = str_ieq(proto, STR("https"));
-    /* A trusted peer may have changed Host and say what it was: that is who was asked, for tenant, routes and key. */
+    /* A trusted peer may have changed Host and say what it was: that is who was asked, for tenant, routes and
+     * key. */
     struct str host = message_value(&req->msg, FIELD_X_FORWARDED_HOST);
     req->host_out = req->msg.authority;
     if (req->is_peer_trusted && host.len > 0 && authority_is_valid(host))
@@ -73,6 +75,7 @@ enum verdict stage_identify(struct request *req)
     if (!req->tenant)
         return request_fail(req, err);
     req->path = str_from(req->msg.path, claim.prefix_bytes);
-    req->target_out = claim.is_prefix_stripped ? str_from(req->msg.target, claim.prefix_bytes) : req->msg.target;
+    req->target_out =
+        claim.is_prefix_stripped ? str_from(req->msg.target, claim.prefix_bytes) : req->msg.target;
     return NEXT;
 }

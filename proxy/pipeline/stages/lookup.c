@@ -27,8 +27,8 @@ static bool counts_as_credential(struct str pair, const struct config_cache_rule
     return false;
 }
 
-/* The cookies that count as credentials; weir's own never does. data NULL: there are none. False: out of memory, which must
- * not look like that. */
+/* The cookies that count as credentials; weir's own never does. data NULL: there are none. False: out of
+ * memory, which must not look like that. */
 static bool credential_cookies(struct request *req, const struct config_cache_rule *rule, struct str *out)
 {
     const struct field *first = message_field(&req->msg, FIELD_COOKIE);
@@ -60,13 +60,22 @@ static bool credential_cookies(struct request *req, const struct config_cache_ru
     return !w.is_over;
 }
 
-/* Fields that change what apps answer and are in no key: a trusted peer may send them, the cache keeps out. */
+/* Fields that change what apps answer and are in no key: a trusted peer may send them, the cache keeps out.
+ */
 static bool has_foreign_identity(const struct request *req)
 {
     static const enum field_id ids[] = {
-        FIELD_X_FORWARDED_PREFIX, FIELD_X_FORWARDED_SCHEME, FIELD_X_FORWARDED_SERVER, FIELD_X_FORWARDED_SSL,
-        FIELD_X_HOST, FIELD_X_HTTP_METHOD, FIELD_X_HTTP_METHOD_OVERRIDE, FIELD_X_METHOD_OVERRIDE,
-        FIELD_X_ORIGINAL_HOST, FIELD_X_ORIGINAL_URL, FIELD_X_REWRITE_URL,
+        FIELD_X_FORWARDED_PREFIX,
+        FIELD_X_FORWARDED_SCHEME,
+        FIELD_X_FORWARDED_SERVER,
+        FIELD_X_FORWARDED_SSL,
+        FIELD_X_HOST,
+        FIELD_X_HTTP_METHOD,
+        FIELD_X_HTTP_METHOD_OVERRIDE,
+        FIELD_X_METHOD_OVERRIDE,
+        FIELD_X_ORIGINAL_HOST,
+        FIELD_X_ORIGINAL_URL,
+        FIELD_X_REWRITE_URL,
     };
     for (unsigned i = 0; req->is_peer_trusted && i < COUNT_OF(ids); i++) {
         if (req->msg.first[ids[i]])
@@ -105,7 +114,8 @@ static void decide(struct request *req, struct str cookies)
     if (method != METHOD_GET && method != METHOD_HEAD)
         return;
     req->forwarded = FWD_BYPASS;
-    if (req->is_write || req->bypasses_cache || req->has_upload || req->msg.has_upgrade || has_foreign_identity(req))
+    if (req->is_write || req->bypasses_cache || req->has_upload || req->msg.has_upgrade ||
+        has_foreign_identity(req))
         return;
     req->forwarded = FWD_URI_MISS;
     req->may_use_store = !req->asks.control.is_no_store;
@@ -250,7 +260,8 @@ static enum verdict missed(struct request *req, struct cache_found *found, enum 
         req->stale = object_ref(found->object);
     if (!req->may_store || req->flight || req->asks.control.is_only_if_cached)
         return NEXT;
-    /* The route's ttl is not for it: what it brings says nothing to those whom it is for, so it neither leads nor waits. */
+    /* The route's ttl is not for it: what it brings says nothing to those whom it is for, so it neither leads
+     * nor waits. */
     const struct config_cache_rule *rule = rule_of(req);
     if (rule && rule->ttl_ms >= 0 && !req->may_use_ttl)
         return NEXT;

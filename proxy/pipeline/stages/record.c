@@ -1,4 +1,5 @@
-/* What did it cost? Counters, histograms, the access log, the plugins' last word; then everything is let go. */
+/* What did it cost? Counters, histograms, the access log, the plugins' last word; then everything is let go.
+ */
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -55,7 +56,9 @@ static void put_times(struct request *req, struct json_line *line)
 
 static void put_decisions(const struct request *req, struct json_line *line)
 {
-    static const char *const fwd[] = { "hit", "bypass", "method", "uri-miss", "vary-miss", "request", "stale" };
+    static const char *const fwd[] = {
+        "hit", "bypass", "method", "uri-miss", "vary-miss", "request", "stale"
+    };
     if (req->tenant)
         json_line_str(line, "tenant", tenant_name(req->tenant->tenant));
     if (req->edition && req->edition->name.len > 0)
@@ -101,9 +104,12 @@ static void write_log(struct request *req, int64_t total_ns)
     json_line_seconds(&line, "seconds", total_ns);
     put_decisions(req, &line);
     put_times(req, &line);
-    json_line_str(&line, "method", str_n(req->msg.method_name.data, req->msg.method_name.len < 64 ? req->msg.method_name.len : 64));
+    json_line_str(
+        &line, "method",
+        str_n(req->msg.method_name.data, req->msg.method_name.len < 64 ? req->msg.method_name.len : 64));
     json_line_str(&line, "host", req->authority);
-    json_line_str(&line, "target", str_n(req->msg.target.data, req->msg.target.len < 1024 ? req->msg.target.len : 1024));
+    json_line_str(&line, "target",
+                  str_n(req->msg.target.data, req->msg.target.len < 1024 ? req->msg.target.len : 1024));
     access_ring_commit(ring, json_line_finish(&line));
 }
 

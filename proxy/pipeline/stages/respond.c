@@ -1,4 +1,5 @@
-/* Tell the client. What can be written at once is; the rest follows when the client or the source is ready. */
+/* Tell the client. What can be written at once is; the rest follows when the client or the source is ready.
+ */
 #include "pipeline/answer.h"
 #include "pipeline/fetch.h"
 #include "pipeline/request.h"

@@ -1,11 +1,13 @@
-/* The app's head is here: keep it? for whom? Then it is handed on, and its body follows by itself (relay.c). */
+/* The app's head is here: keep it? for whom? Then it is handed on, and its body follows by itself (relay.c).
+ */
 #include "base/err.h"
 #include "http/date.h"
 #include "pipeline/answer.h"
 #include "pipeline/fetch.h"
 #include "pipeline/plugin.h"
 
-/* How long a key is remembered as not worth waiting for each other: as Varnish's hit-for-miss. An error passes sooner. */
+/* How long a key is remembered as not worth waiting for each other: as Varnish's hit-for-miss. An error
+ * passes sooner. */
 #define REMEMBER_MS       (120 * 1000)
 #define REMEMBER_ERROR_MS 1000
 
@@ -45,7 +47,8 @@ static bool fill_meta(struct fetch *fetch, const struct message *reply, const st
     int vary = vary_read(reply, kept->vary, sizeof kept->vary);
     if (vary < 0)
         return false;
-    int vary_len = vary_key(str_n(kept->vary, (size_t)vary), &req->msg, kept->vary_key, sizeof kept->vary_key);
+    int vary_len =
+        vary_key(str_n(kept->vary, (size_t)vary), &req->msg, kept->vary_key, sizeof kept->vary_key);
     if (vary_len < 0)
         return false;
     int64_t now = loop_wall_ms(fetch->lane->loop);
@@ -103,7 +106,8 @@ static struct object *keep(struct fetch *fetch, const struct message *reply, boo
     }
     if (cache_insert(cache_of(fetch), &fetch->key, object, fetch->permit_ns))
         return object;
-    fetch->is_askers_doing = true; /* a write or a purge came in between: that says nothing about the next one */
+    fetch->is_askers_doing =
+        true; /* a write or a purge came in between: that says nothing about the next one */
     return object_unref(object);
 }
 
@@ -123,7 +127,8 @@ static enum verdict store(struct fetch *fetch, struct object *object)
 }
 
 /* RFC 9111 4.3.4: the stored reply gets the fields of the 304, but not those that describe a body. */
-static bool put_renewed(struct writer *w, const struct object_meta *old, const struct message *reply, int64_t now_s)
+static bool put_renewed(struct writer *w, const struct object_meta *old, const struct message *reply,
+                        int64_t now_s)
 {
     struct str rest = old->head;
     struct str line;
@@ -133,7 +138,8 @@ static bool put_renewed(struct writer *w, const struct object_meta *old, const s
         line = str_n(rest.data, end);
         rest = str_from(rest, end);
         ptrdiff_t colon = str_find(line, ':');
-        const struct field *newer = is_first || colon < 0 ? NULL : message_find(reply, str_n(line.data, (size_t)colon));
+        const struct field *newer =
+            is_first || colon < 0 ? NULL : message_find(reply, str_n(line.data, (size_t)colon));
         is_first = false;
         bool is_old_date = !reply->first[FIELD_DATE] && str_has_iprefix(line, STR("date:"));
         if (!is_old_date && (!newer || !answer_renews_field(reply, newer)))
@@ -171,7 +177,8 @@ static struct object *renew(struct fetch *fetch, const struct message *reply)
     if (head.is_over || message_read_reply(merged, writer_str(&head), METHOD_HEAD, &limits) != 0)
         return NULL;
     head.len = len;
-    freshness_of(&req->msg, merged, &policy, fetch->sent_wall_ms, loop_wall_ms(fetch->lane->loop), &freshness);
+    freshness_of(&req->msg, merged, &policy, fetch->sent_wall_ms, loop_wall_ms(fetch->lane->loop),
+                 &freshness);
     if (freshness.verdict != STORE_YES || !fill_meta(fetch, merged, &freshness, &head, &kept, &meta))
         return NULL;
     meta.length = old->length;

@@ -11,21 +11,13 @@
 #include "admin/admin.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "net/listener.h"
+#include "doors.h"
 #include "worker.h"
 
 #define TENANTS_MAX       100000
 #define TENANT_LABELS_MAX 100
 #define SERIES_MAX        2048
 #define PATIENCE_MS       60000
-
-struct door_set { /* one listen address: a socket for each worker */
-    char text[128];
-    unsigned nth; /* of that text: two entries with port 0 are two doors */
-    struct addr bound;
-    int *fds;
-    bool is_wanted;
-};
 
 struct control {
     const struct control_options *options;
@@ -39,8 +31,7 @@ struct control {
     struct access_log *log;
     struct admin *admin;
     struct addr admin_bound;
-    struct door_set doors[GATES_MAX];
-    unsigned door_count;
+    struct doors doors;
     pthread_t signals;
     struct post signal_post;
     _Atomic int signal;
@@ -71,91 +62,6 @@ struct config *control_read(const struct control_options *options)
     }
     config_mistakes_fini(&mistakes);
     return config;
-}
-
-/* --- doors --- */
-
-static unsigned nth_of(const struct config *config, unsigned index)
-{
-    unsigned nth = 0;
-    for (unsigned i = 0; i < index; i++)
-        nth += strcmp(config->listens[i].address.text, config->listens[index].address.text) == 0;
-    return nth;
-}
-
-static struct door_set *find_door(struct control *control, const struct config *config, unsigned index)
-{
-    unsigned nth = nth_of(config, index);
-    for (unsigned i = 0; i < control->door_count; i++) {
-        if (control->doors[i].nth == nth &&
-            strcmp(control->doors[i].text, config->listens[index].address.text) == 0)
-            return &control->doors[i];
-    }
-    return NULL;
-}
-
-static void close_door(struct control *control, struct door_set *door)
-{
-    for (unsigned i = 0; i < control->worker_count; i++)
-        close(door->fds[i]);
-    if (door->bound.kind == ADDR_UNIX)
-        unlink(door->bound.host);
-    free(door->fds);
-    *door = control->doors[--control->door_count];
-}
-
-static void close_unwanted(struct control *control)
-{
-    for (unsigned i = control->door_count; i-- > 0;) {
-        if (!control->doors[i].is_wanted)
-            close_door(control, &control->doors[i]);
-    }
-}
-
-/* Makes sure that every address of the config has its sockets. 0, or an errno, with the address in
- * *out_which. */
-static int open_doors(struct control *control, const struct config *config, const struct addr **out_which)
-{
-    for (unsigned i = 0; i < config->listen_count; i++) {
-        const struct addr *addr = &config->listens[i].address;
-        *out_which = addr;
-        if (find_door(control, config, i))
-            continue;
-        if (control->door_count == GATES_MAX)
-            return EMFILE;
-        struct door_set *door = &control->doors[control->door_count];
-        memset(door, 0, sizeof *door);
-        str_copy(str_of(addr->text), door->text, sizeof door->text);
-        door->nth = nth_of(config, i);
-        door->fds = calloc(control->worker_count, sizeof *door->fds);
-        if (!door->fds)
-            return ENOMEM;
-        int err = listener_open(addr, control->worker_count, door->fds, &door->bound);
-        if (err) {
-            free(door->fds);
-            return err;
-        }
-        control->door_count++;
-    }
-    return 0;
-}
-
-static void mark_wanted(struct control *control, const struct config *config)
-{
-    for (unsigned i = 0; i < control->door_count; i++)
-        control->doors[i].is_wanted = false;
-    for (unsigned i = 0; i < config->listen_count; i++) {
-        struct door_set *door = find_door(control, config, i);
-        if (door)
-            door->is_wanted = true;
-    }
-}
-
-/* The sockets of one worker, in the order of the config's listen entries. */
-static void worker_fds(struct control *control, const struct config *config, unsigned worker, int *out)
-{
-    for (unsigned i = 0; i < config->listen_count; i++)
-        out[i] = find_door(control, config, i)->fds[worker];
 }
 
 /* --- limits of the process --- */
@@ -192,7 +98,7 @@ static struct cache_options cache_options_of(const struct config *config)
 static void on_changed_posted(struct post *post)
 {
     struct change *change = CONTAINER_OF(post, struct change, post);
-    close_unwanted(change->control);
+    doors_close_unwanted(&change->control->doors);
     free(change);
 }
 
@@ -220,7 +126,7 @@ static void hand_over(struct control *control, struct world *fresh, struct chang
     struct cache_options options = cache_options_of(fresh->config);
     int fds[GATES_MAX];
 
-    mark_wanted(control, fresh->config);
+    doors_want(&control->doors, fresh->config);
     apply_limits(control, fresh->config);
     cache_set(control->city.cache, &options);
     world_stop_health(old);
@@ -228,7 +134,7 @@ static void hand_over(struct control *control, struct world *fresh, struct chang
     control->world = fresh;
     atomic_init(&change->left, control->worker_count);
     for (unsigned i = 0; i < control->worker_count; i++) {
-        worker_fds(control, fresh->config, i, fds);
+        doors_fds(&control->doors, fresh->config, i, fds);
         if (!worker_enter_world(control->workers[i], fresh, fds, on_changed, change))
             on_changed(change);
     }
@@ -248,7 +154,7 @@ static bool reload(void *arg, char **out_mistakes)
                                           : config_read_text(str_of(options->text), name, &mistakes);
 
     if (config && change) {
-        int err = open_doors(control, config, &which);
+        int err = doors_open(&control->doors, config, &which);
         if (err)
             config_mistake(&mistakes, (struct config_mark){ 1, 1 }, "cannot listen on %s: %s", which->text,
                            strerror(err));
@@ -257,8 +163,8 @@ static bool reload(void *arg, char **out_mistakes)
     }
     if (!fresh) {
         *out_mistakes = config_mistakes_text(&mistakes, name);
-        mark_wanted(control, control->world->config);
-        close_unwanted(control);
+        doors_want(&control->doors, control->world->config);
+        doors_close_unwanted(&control->doors);
         free(change);
     } else {
         fresh->loaded_wall_ms = clock_wall_ns() / NS_PER_MS;
@@ -307,8 +213,7 @@ static void on_drained(void *arg)
 static void on_all_deaf(struct post *post)
 {
     struct control *control = CONTAINER_OF(post, struct control, deaf_post);
-    while (control->door_count > 0)
-        close_door(control, &control->doors[0]);
+    doors_close(&control->doors);
 }
 
 static void on_deaf(void *arg)
@@ -478,7 +383,7 @@ static void say_ready(struct control *control)
     buf_printf(&line, "ready:");
     for (unsigned i = 0; i < control->world->config->listen_count; i++) {
         const struct config_listen *listen = &control->world->config->listens[i];
-        const struct addr *bound = &find_door(control, control->world->config, i)->bound;
+        const struct addr *bound = doors_bound(&control->doors, control->world->config, i);
         const char *scheme = listen->certificate_count ? "https://" : "http://";
         buf_printf(&line, " %s%s", bound->kind == ADDR_UNIX ? "" : scheme, bound->text);
     }
@@ -502,7 +407,7 @@ static int start(struct control *control, struct config *config)
     int code = build_world(control, config);
     if (code)
         return code;
-    int err = open_doors(control, config, &which);
+    int err = doors_open(&control->doors, config, &which);
     if (err) {
         fprintf(stderr, "weir: cannot listen on %s: %s\n", which->text, strerror(err));
         return 3;
@@ -511,7 +416,7 @@ static int start(struct control *control, struct config *config)
         return 3;
     world_start_health(control->world, control->loop);
     for (unsigned i = 0; i < control->worker_count; i++) {
-        worker_fds(control, config, i, fds);
+        doors_fds(&control->doors, config, i, fds);
         if (!worker_start(control->workers[i], fds))
             return 3;
     }
@@ -528,8 +433,7 @@ static void stop(struct control *control)
         worker_end(control->workers[i % control->worker_count]);
     for (unsigned i = 0; control->workers && i < control->worker_count; i++)
         worker_free(control->workers[i]);
-    while (control->door_count > 0)
-        close_door(control, &control->doors[0]);
+    doors_close(&control->doors);
     access_log_close(control->log);
     if (control->world)
         world_stop_health(control->world);
@@ -565,6 +469,7 @@ int control_run(struct config *config, const struct control_options *options)
 
     control.options = options;
     control.worker_count = config->workers;
+    control.doors.worker_count = config->workers;
     int code = start(&control, config);
     config_unref(config);
     if (code == 0) {

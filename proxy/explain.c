@@ -15,31 +15,13 @@
 #include "policy/tenant.h"
 #include "policy/version.h"
 
+#include "explain_inside.h"
+
 #define SERVED     0
 #define REFUSED    1
 #define NO_REQUEST 2
 
-/* What is known of the request so far, in the order the corridor finds it out. */
-struct explanation {
-    const struct config *config;
-    FILE *out;
-    bool is_https;
-    bool is_trusted;
-    struct message msg;
-    char authority[300];
-    struct str host;
-    struct tenant_claim claim;
-    struct str tenant;
-    const struct config_tenant *limits;
-    struct str path; /* after tenant and version prefixes */
-    struct version_choice choice;
-    const struct config_route *route;
-    const struct config_upstream *upstream;
-};
-
-static void say(const struct explanation *e, const char *what, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(const struct explanation *e, const char *what, const char *format, ...)
+void explain_say(const struct explanation *e, const char *what, const char *format, ...)
 {
     va_list args;
     fprintf(e->out, "%-10s ", what);
@@ -51,7 +33,7 @@ static void say(const struct explanation *e, const char *what, const char *forma
 
 static int refuse(const struct explanation *e, int err)
 {
-    say(e, "refused", "%d %s: %s", err_status(err), err_word(err), err_text(err));
+    explain_say(e, "refused", "%d %s: %s", err_status(err), err_word(err), err_text(err));
     return REFUSED;
 }
 
@@ -134,7 +116,8 @@ static bool read_peer(struct explanation *e, const char *peer)
 {
     struct addr addr;
     if (!peer) {
-        say(e, "peer",
+        explain_say(
+            e, "peer",
             "a stranger: what it says in X-Forwarded-* and the like is not believed (--peer ADDRESS)");
         return true;
     }
@@ -144,7 +127,8 @@ static bool read_peer(struct explanation *e, const char *peer)
     }
     for (unsigned i = 0; i < e->config->trusted_peer_count; i++)
         e->is_trusted = e->is_trusted || cidr_has(&e->config->trusted_peers[i], (struct sockaddr *)&addr.sa);
-    say(e, "peer", "%s, %s", peer, e->is_trusted ? "one of trusted_peers" : "not one of trusted_peers");
+    explain_say(e, "peer", "%s, %s", peer,
+                e->is_trusted ? "one of trusted_peers" : "not one of trusted_peers");
     return true;
 }
 
@@ -155,8 +139,8 @@ static void read_authority(struct explanation *e)
         e->is_https = str_ieq(proto, STR("https"));
     size_t len = authority_normalise(e->msg.authority, e->is_https, e->authority, sizeof e->authority);
     e->host = authority_host(str_n(e->authority, len));
-    say(e, "request", "%.*s %s://%.*s%.*s", STR_FMT(e->msg.method_name), e->is_https ? "https" : "http",
-        (int)len, e->authority, STR_FMT(e->msg.target));
+    explain_say(e, "request", "%.*s %s://%.*s%.*s", STR_FMT(e->msg.method_name),
+                e->is_https ? "https" : "http", (int)len, e->authority, STR_FMT(e->msg.target));
 }
 
 /* --- whose is it? --- */
@@ -168,19 +152,19 @@ static void print_source(const struct explanation *e, const char *what, const st
     case SOURCE_HOST:
     case SOURCE_PATH:
     case SOURCE_ACCEPT:
-        say(e, what, "named by its %s, as %.*s{%s}%.*s%s",
-            source->kind == SOURCE_HOST   ? "host"
-            : source->kind == SOURCE_PATH ? "path"
-                                          : "Accept",
-            STR_FMT(source->before), placeholder, STR_FMT(source->after),
-            source->is_stripped ? " (the app does not see that prefix)" : "");
+        explain_say(e, what, "named by its %s, as %.*s{%s}%.*s%s",
+                    source->kind == SOURCE_HOST   ? "host"
+                    : source->kind == SOURCE_PATH ? "path"
+                                                  : "Accept",
+                    STR_FMT(source->before), placeholder, STR_FMT(source->after),
+                    source->is_stripped ? " (the app does not see that prefix)" : "");
         break;
     case SOURCE_HEADER:
-        say(e, what, "named by its header %.*s%s", STR_FMT(source->name),
-            source->is_trusted_only ? ", believed from trusted_peers only" : "");
+        explain_say(e, what, "named by its header %.*s%s", STR_FMT(source->name),
+                    source->is_trusted_only ? ", believed from trusted_peers only" : "");
         break;
     case SOURCE_QUERY:
-        say(e, what, "named by its query parameter %.*s", STR_FMT(source->name));
+        explain_say(e, what, "named by its query parameter %.*s", STR_FMT(source->name));
         break;
     }
 }
@@ -202,35 +186,36 @@ static void explain_tenant_source(const struct explanation *e)
         }
         /* The usual surprise: it is there, and nobody listens. */
         if (one.from->is_trusted_only && !e->is_trusted && message_find(&e->msg, one.from->name))
-            say(e, "", "its header %.*s is not believed: the peer is none of trusted_peers",
-                STR_FMT(one.from->name));
+            explain_say(e, "", "its header %.*s is not believed: the peer is none of trusted_peers",
+                        STR_FMT(one.from->name));
     }
-    say(e, "", "%s",
-        !all->is_given            ? "the config has no `tenants`"
-        : all->is_unknown_default ? "no source names one: `unknown: default`"
-                                  : "no source names one: `unknown: refuse`");
+    explain_say(e, "", "%s",
+                !all->is_given            ? "the config has no `tenants`"
+                : all->is_unknown_default ? "no source names one: `unknown: default`"
+                                          : "no source names one: `unknown: refuse`");
 }
 
 static int explain_tenant(struct explanation *e)
 {
     int err = tenant_claim_read(&e->config->tenants, &e->msg, e->is_trusted, &e->claim);
     if (err) {
-        say(e, "tenant", "none");
+        explain_say(e, "tenant", "none");
         explain_tenant_source(e);
         return refuse(e, err);
     }
     e->tenant = str_n(e->claim.name, e->claim.name_len);
-    say(e, "tenant", "%.*s", STR_FMT(e->tenant));
+    explain_say(e, "tenant", "%.*s", STR_FMT(e->tenant));
     explain_tenant_source(e);
 
     struct tenant_rules *rules = tenant_rules_new(&e->config->tenants);
     e->limits = rules ? tenant_rules_find(rules, e->tenant) : NULL;
     tenant_rules_free(rules);
     if (!e->limits) {
-        say(e, "", "not under `named`, and `unlisted: refuse`");
+        explain_say(e, "", "not under `named`, and `unlisted: refuse`");
         return refuse(e, ERR_NO_TENANT);
     }
-    say(e, "", "%s", e->limits->name.data ? "its row under `named` holds" : "the limits of `default` hold");
+    explain_say(e, "", "%s",
+                e->limits->name.data ? "its row under `named` holds" : "the limits of `default` hold");
     e->path = str_from(e->msg.path, e->claim.prefix_bytes);
     return SERVED;
 }
@@ -262,10 +247,10 @@ static void explain_version_source(const struct explanation *e)
     }
     bool is_tenants =
         e->limits->version.data && e->choice.version && str_eq(e->limits->version, e->choice.version->name);
-    say(e, "", "%s",
-        is_tenants          ? "no source names one: this tenant's own `version`"
-        : e->choice.version ? "no source names one: `default`"
-                            : "no source names one, and there is no `default`");
+    explain_say(e, "", "%s",
+                is_tenants          ? "no source names one: this tenant's own `version`"
+                : e->choice.version ? "no source names one: `default`"
+                                    : "no source names one, and there is no `default`");
 }
 
 static void print_date(const struct explanation *e, const char *what, int64_t seconds)
@@ -275,7 +260,7 @@ static void print_date(const struct explanation *e, const char *what, int64_t se
     struct tm tm;
     gmtime_r(&at, &tm);
     strftime(text, sizeof text, "%Y-%m-%d", &tm);
-    say(e, "", "%s %s", what, text);
+    explain_say(e, "", "%s %s", what, text);
 }
 
 static int explain_version(struct explanation *e)
@@ -286,11 +271,11 @@ static int explain_version(struct explanation *e)
                        : ERR_NO_MEMORY;
     versions_free(versions);
     if (!config->is_given) {
-        say(e, "version", "the only one: the config has no `versions`");
+        explain_say(e, "version", "the only one: the config has no `versions`");
         return err ? refuse(e, err) : SERVED;
     }
     const struct config_version *version = e->choice.version;
-    say(e, "version", "%.*s", STR_FMT(version ? version->name : STR("none")));
+    explain_say(e, "version", "%.*s", STR_FMT(version ? version->name : STR("none")));
     explain_version_source(e);
     if (err)
         return refuse(e, err);
@@ -310,10 +295,10 @@ static void print_route(const struct explanation *e)
 {
     const struct config_route *route = e->route;
     if (!route) {
-        say(e, "route", "none names %.*s: the defaults hold", STR_FMT(e->path));
+        explain_say(e, "route", "none names %.*s: the defaults hold", STR_FMT(e->path));
         return;
     }
-    say(e, "route", "%.*s", STR_FMT(route->name));
+    explain_say(e, "route", "%.*s", STR_FMT(route->name));
     fprintf(e->out, "%-10s the longest that fits %.*s:", "", STR_FMT(e->path));
     if (route->host.data)
         fprintf(e->out, " host %.*s", STR_FMT(route->host));
@@ -329,21 +314,21 @@ static struct str choose_upstream(const struct explanation *e)
 {
     const struct config_version *version = e->choice.version;
     if (e->route && e->route->upstream.data) {
-        say(e, "upstream", "%.*s, as the route says", STR_FMT(e->route->upstream));
+        explain_say(e, "upstream", "%.*s, as the route says", STR_FMT(e->route->upstream));
         return e->route->upstream;
     }
     if (version && version_is_canary(version, &version->canary, e->tenant)) {
-        say(e, "upstream", "%.*s, the canary of %.*s (%g %% of tenants): this tenant is in it",
-            STR_FMT(version->canary.upstream), STR_FMT(version->name), version->canary.percent);
+        explain_say(e, "upstream", "%.*s, the canary of %.*s (%g %% of tenants): this tenant is in it",
+                    STR_FMT(version->canary.upstream), STR_FMT(version->name), version->canary.percent);
         return version->canary.upstream;
     }
     if (version && version->upstream.data) {
-        say(e, "upstream", "%.*s, as the version says%s", STR_FMT(version->upstream),
-            version->canary.upstream.data ? "; this tenant is not in its canary" : "");
+        explain_say(e, "upstream", "%.*s, as the version says%s", STR_FMT(version->upstream),
+                    version->canary.upstream.data ? "; this tenant is not in its canary" : "");
         return version->upstream;
     }
     if (e->config->upstream_count == 1) {
-        say(e, "upstream", "%.*s, the only one", STR_FMT(e->config->upstreams[0].name));
+        explain_say(e, "upstream", "%.*s, the only one", STR_FMT(e->config->upstreams[0].name));
         return e->config->upstreams[0].name;
     }
     return (struct str){ NULL, 0 };
@@ -382,155 +367,6 @@ static int explain_route(struct explanation *e)
     return SERVED;
 }
 
-/* --- what may the cache do? --- */
-
-static bool counts_as_credential(const struct config_cache_rule *rule, struct str name)
-{
-    if (name.len == 0 || str_eq(name, STR("weir_position")))
-        return false;
-    if (!rule || !rule->has_cookies)
-        return true;
-    for (unsigned i = 0; i < rule->cookie_count; i++) {
-        if (str_eq(name, rule->cookies[i]))
-            return true;
-    }
-    return false;
-}
-
-static bool has_credential_cookie(const struct explanation *e, const struct config_cache_rule *rule)
-{
-    for (const struct field *field = message_field(&e->msg, FIELD_COOKIE); field;
-         field = message_next(&e->msg, field)) {
-        struct str rest = field->value, pair;
-        while (str_split(&rest, ';', &pair)) {
-            pair = str_trim(pair);
-            ptrdiff_t equals = str_find(pair, '=');
-            if (counts_as_credential(rule, equals < 0 ? pair : str_n(pair.data, (size_t)equals)))
-                return true;
-        }
-    }
-    return false;
-}
-
-static const char *why_past_cache(const struct explanation *e, const struct cache_request *asks)
-{
-    const struct message *msg = &e->msg;
-    if (e->config->cache.memory_bytes == 0)
-        return "the cache is off (memory: 0)";
-    if (msg->method != METHOD_GET && msg->method != METHOD_HEAD)
-        return "only GET and HEAD are answered from it";
-    if (msg->framing == FRAMING_CHUNKED || (msg->framing == FRAMING_LENGTH && msg->content_length > 0))
-        return "the request has a body";
-    if (msg->has_upgrade)
-        return "the request asks for an upgrade";
-    if (asks->control.is_no_store)
-        return "the request says no-store";
-    return NULL;
-}
-
-static const char *why_no_ttl(const struct explanation *e, const struct config_cache_rule *rule,
-                              const struct cache_request *asks)
-{
-    if (!rule || rule->ttl_ms < 0)
-        return "the route has no ttl";
-    if (!path_is_plain(e->msg.path))
-        return "the path has dot segments, \"//\", \";\", \"\\\" or an encoded separator";
-    if (rule->share == SHARE_CREDENTIAL)
-        return NULL;
-    if (asks->has_authorization)
-        return "the request carries Authorization";
-    return has_credential_cookie(e, rule) ? "the request carries a cookie that counts as a credential" : NULL;
-}
-
-static void explain_cache(const struct explanation *e)
-{
-    static const char *const shares[] = {
-        [SHARE_PUBLIC] = "public",
-        [SHARE_TENANT] = "tenant",
-        [SHARE_CREDENTIAL] = "credential",
-    };
-    const struct config_cache_rule *rule = e->route && e->route->has_cache ? &e->route->cache : NULL;
-    struct cache_request asks;
-    cache_request_read(&e->msg, &asks);
-    const char *past = why_past_cache(e, &asks);
-    if (past) {
-        say(e, "cache", "passed by: %s", past);
-        return;
-    }
-    const char *no_ttl = why_no_ttl(e, rule, &asks);
-    say(e, "cache", "answers with a freshness of their own are used%s",
-        e->msg.method != METHOD_GET ? ", none is stored (HEAD)"
-        : asks.has_range            ? ", none is stored (a range)"
-                                    : " and stored");
-    if (no_ttl)
-        say(e, "", "others are not: %s", no_ttl);
-    else
-        say(e, "", "others for %g s by the route's ttl; share: %s", (double)rule->ttl_ms / 1000,
-            shares[rule->share]);
-    if (rule && rule->is_for_all_tenants)
-        say(e, "", "shared by all tenants (scope: all_tenants)");
-    if (asks.is_no_cache)
-        say(e, "", "the request says no-cache: what is stored is validated first");
-}
-
-/* --- limits and times --- */
-
-static void print_ms(const struct explanation *e, const char *name, int64_t ms, bool is_last)
-{
-    if (ms == NEVER)
-        fprintf(e->out, "%s unlimited%s", name, is_last ? "\n" : ", ");
-    else
-        fprintf(e->out, "%s %g s%s", name, (double)ms / 1000, is_last ? "\n" : ", ");
-}
-
-static int64_t own_or(int64_t own, int64_t other)
-{
-    return own == INT64_MIN ? other : own;
-}
-
-static void explain_times(const struct explanation *e)
-{
-    struct config_timeouts t = e->upstream->timeouts;
-    if (e->route) {
-        t.connect_ms = own_or(e->route->timeouts.connect_ms, t.connect_ms);
-        t.first_byte_ms = own_or(e->route->timeouts.first_byte_ms, t.first_byte_ms);
-        t.idle_ms = own_or(e->route->timeouts.idle_ms, t.idle_ms);
-        t.total_ms = own_or(e->route->timeouts.total_ms, t.total_ms);
-    }
-    fprintf(e->out, "%-10s ", "timeouts");
-    print_ms(e, "connect", t.connect_ms, false);
-    print_ms(e, "first byte", t.first_byte_ms, false);
-    print_ms(e, "idle", t.idle_ms, false);
-    print_ms(e, "total", t.total_ms, true);
-}
-
-static void explain_limits(const struct explanation *e)
-{
-    static const char *const priorities[] = {
-        [PRIORITY_HIGH] = "high",
-        [PRIORITY_NORMAL] = "normal",
-        [PRIORITY_LOW] = "low",
-    };
-    const struct config_tenant *limits = e->limits;
-    const struct config_upstream *upstream = e->upstream;
-    double burst = limits->burst > 0 ? limits->burst : limits->rate_per_s > 1 ? limits->rate_per_s : 1;
-    if (limits->rate_per_s < 0)
-        say(e, "limits", "tenant: rate unlimited");
-    else
-        say(e, "limits", "tenant: rate %g/s, burst %g (then 429 tenant-rate)", limits->rate_per_s, burst);
-    if (limits->concurrency >= 0)
-        say(e, "", "tenant: %lld at once (then 429 tenant-concurrency)", (long long)limits->concurrency);
-    if (e->config->clients.rate_per_s >= 0 && !e->is_trusted)
-        say(e, "", "address: rate %g/s (then 429 address-rate)", e->config->clients.rate_per_s);
-    if (upstream->limit_concurrency >= 0)
-        say(e, "", "upstream: %lld at once, %lld more wait for at most %g s; weight %u, priority %s",
-            (long long)upstream->limit_concurrency, (long long)upstream->limit_queue,
-            (double)upstream->limit_queue_ms / 1000, limits->weight,
-            priorities[e->route ? e->route->priority : PRIORITY_NORMAL]);
-    else
-        say(e, "", "upstream: unlimited");
-}
-
 /* --- all of it --- */
 
 static int walk(struct explanation *e)
@@ -565,7 +401,7 @@ int explain_request(struct config *config, const char *method, const char *url, 
         e->is_https = asked.is_https;
         int err = read_head(e, buf_str(&head));
         if (err) {
-            say(e, "request", "%s %s", method, url);
+            explain_say(e, "request", "%s %s", method, url);
             code = refuse(e, err);
         } else if (read_peer(e, peer)) {
             read_authority(e);

@@ -195,7 +195,7 @@ static int64_t settle(struct client *client, const struct load *load, size_t sen
 
     client->progress_bytes += sent;
     client->is_short = sent < total;
-    if (!(flags & WRITE_COPY) && sent < load->before + load->body) {
+    if (!(flags & WRITE_COPY) && load->body > 0 && sent < load->before + load->body) {
         limit = load->before; /* the pieces come again, and the end with them */
         taken = sent > load->before ? (int64_t)(sent - load->before) : 0;
     }

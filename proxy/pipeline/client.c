@@ -10,7 +10,6 @@
 #define LINGER_MS      2000
 #define LINGER_BYTES   (256 * 1024)
 #define HANDSHAKE_MS   5000
-#define TRAILER_BYTES  (16 * 1024)
 #define DRAIN_GRACE_MS 1000 /* an idle connection may still send a request for so long */
 
 static void on_readable(void *arg);
@@ -19,11 +18,6 @@ static void on_timer(void *arg);
 static void on_later(void *arg);
 
 static const struct stream_events events = { .on_readable = on_readable, .on_writable = on_writable };
-
-static const struct config_clients *limits_of(const struct client *client)
-{
-    return &client->lane->now->world->config->clients;
-}
 
 /* --- beginning and end --- */
 
@@ -49,7 +43,7 @@ struct client *client_new(struct lane *lane, const struct gate *gate, int fd, co
     if (!client->is_trusted) {
         uint8_t key[16];
         addr_client_key(&client->peer.sa, key);
-        if (!address_enter(lane->city->addresses, key, limits_of(client)->per_address)) {
+        if (!address_enter(lane->city->addresses, key, client_limits(client)->per_address)) {
             close(fd);
             free(client);
             return NULL;
@@ -65,7 +59,7 @@ struct client *client_new(struct lane *lane, const struct gate *gate, int fd, co
         client_close(client);
         return NULL;
     }
-    int64_t head_ms = limits_of(client)->head_time_ms;
+    int64_t head_ms = client_limits(client)->head_time_ms;
     client_waits(client, WAITS_HEAD, client->is_tls ? min_i64(head_ms, HANDSHAKE_MS) : head_ms);
     stream_want_read(client->stream, true);
     return client;
@@ -132,267 +126,6 @@ void client_drain(struct client *client)
         client_waits(client, WAITS_KEEPALIVE, DRAIN_GRACE_MS);
 }
 
-/* --- heads --- */
-
-static struct head_limits head_limits_of(const struct client *client)
-{
-    const struct config_clients *clients = limits_of(client);
-    size_t head = (size_t)clients->head_max_bytes;
-    return (struct head_limits){
-        .head_bytes = head,
-        .line_bytes = head < 8192 ? head : 8192,
-        .fields = clients->fields_max < FIELDS_MAX ? (unsigned)clients->fields_max : FIELDS_MAX,
-    };
-}
-
-static bool start_upload(struct client *client, struct request *req)
-{
-    req->has_upload = req->msg.framing == FRAMING_CHUNKED ||
-                      (req->msg.framing == FRAMING_LENGTH && req->msg.content_length > 0);
-    if (!req->has_upload)
-        return true;
-    client->upload = malloc(sizeof *client->upload);
-    if (!client->upload)
-        return false;
-    body_in_init(client->upload, req->msg.framing, req->msg.content_length, TRAILER_BYTES);
-    return true;
-}
-
-/* head is a view into the connection's bytes; err: it is none, but its client is to be told. */
-static struct request *new_request(struct client *client, struct str head, int err)
-{
-    struct lane *lane = client->lane;
-    const struct config_clients *clients = limits_of(client);
-    struct head_limits limits = head_limits_of(client);
-    struct request *req = request_new(lane, &client_http1, client, err ? (struct str){ NULL, 0 } : head);
-    if (!req)
-        return NULL;
-    client->req = req;
-    client->state = CLIENT_BUSY;
-    client->waits = WAITS_NOTHING;
-    client->requests++;
-    req->head_ns = loop_now_ns(lane->loop);
-    req->started_ns = client->head_started_ns ? client->head_started_ns : req->head_ns;
-    client->head_started_ns = 0;
-    client->head_scanned = 0;
-    if (err)
-        memset(&req->msg, 0, offsetof(struct message, next));
-    else
-        err = message_read_request(&req->msg, req->upload, &limits);
-    req->upload = (struct str){ NULL, 0 };
-    req->err = err;
-    client->is_broken = err != 0;
-    client->closes = client->closes || err || !req->msg.is_keep_alive || lane->is_draining ||
-                     (!client->is_trusted && client->requests >= clients->keepalive_requests);
-    if (!err && !start_upload(client, req))
-        req->err = ERR_NO_MEMORY;
-    return req;
-}
-
-/* Its bytes were looked at. False: it is closed, or reads no more requests. */
-static bool end_feeding(struct client *client)
-{
-    client->is_feeding = false;
-    if (client->state == CLIENT_CLOSED)
-        return false;
-    if (client->state == CLIENT_LINGER)
-        buf_fini(&client->in);
-    buf_shrink(&client->in);
-    return client->state != CLIENT_LINGER;
-}
-
-/* Who began a head but did not end it is told why, if it said anything at all. */
-static void refuse(struct client *client, int err)
-{
-    struct request *req = new_request(client, (struct str){ NULL, 0 }, err);
-    if (!req)
-        client_close(client);
-    else
-        pipeline_start(req);
-}
-
-static bool keep_rest(struct client *client, struct str rest)
-{
-    if (rest.len == 0 || buf_append_str(&client->in, rest))
-        return true;
-    client_close(client);
-    return false;
-}
-
-/* Starts the request whose head is the first n of view's bytes; the rest is kept first, since the request may
- * ask for its body at once. False: the connection is gone. */
-static bool start_request(struct client *client, struct str view, size_t n, bool is_kept)
-{
-    struct request *req = new_request(client, str_n(view.data, n), 0);
-    if (!req) {
-        client_close(client);
-        return false;
-    }
-    if (is_kept)
-        buf_consume(&client->in, n);
-    else if (!keep_rest(client, str_from(view, n)))
-        return false;
-    req->wants_continue = req->msg.has_expect_continue && req->has_upload && buf_len(&client->in) == 0;
-    pipeline_start(req);
-    return client->state != CLIENT_CLOSED;
-}
-
-static void read_upload(struct client *client, struct str fresh);
-
-/* Reads as many requests off the bytes as can be served at once: a pipelined one waits for the one before. */
-static void take_heads(struct client *client, struct str fresh)
-{
-    struct head_limits limits = head_limits_of(client);
-    bool is_kept = buf_len(&client->in) > 0;
-
-    if (is_kept && !keep_rest(client, fresh))
-        return;
-    client->is_feeding = true;
-    while (client->state == CLIENT_IDLE) {
-        struct str view = is_kept ? buf_str(&client->in) : fresh;
-        size_t blank = client->head_scanned == 0 ? head_skip_blank(view) : 0;
-        size_t scanned = client->head_scanned;
-        view = str_from(view, blank);
-        if (is_kept)
-            buf_consume(&client->in, blank);
-        else
-            fresh = view;
-        if (view.len == 0)
-            break;
-        int n = head_find_end(view, &scanned, &limits);
-        client->head_scanned = (uint32_t)scanned;
-        if (n < 0) {
-            refuse(client, n);
-            break;
-        }
-        if (n == 0 && client->is_eof) { /* half a head that will never end */
-            client_close(client);
-            return;
-        }
-        if (n == 0) {
-            if (!client->head_started_ns) {
-                client->head_started_ns = loop_now_ns(client->lane->loop);
-                client_waits(client, WAITS_HEAD, limits_of(client)->head_time_ms);
-            }
-            if (is_kept || keep_rest(client, view))
-                stream_expect_more(client->stream);
-            break;
-        }
-        if (!start_request(client, view, (size_t)n, is_kept))
-            return;
-        is_kept = buf_len(&client->in) > 0;
-        fresh = (struct str){ NULL, 0 };
-        if (!is_kept)
-            break;
-    }
-    if (!end_feeding(client))
-        return;
-    if (client->state == CLIENT_BUSY && client->wants_upload)
-        read_upload(client, (struct str){ NULL, 0 });
-    else if (client->state == CLIENT_DRAIN)
-        loop_later(client->lane->loop, &client->later);
-}
-
-/* --- bodies --- */
-
-static void end_upload(struct client *client)
-{
-    client->wants_upload = false;
-    if (client->upload)
-        body_in_fini(client->upload);
-    free(client->upload);
-    client->upload = NULL;
-    if (client->waits == WAITS_UPLOAD)
-        client->waits = WAITS_NOTHING;
-}
-
-/* Hands body bytes on, from what was kept and then from fresh ones, while they are wanted. */
-static void read_upload(struct client *client, struct str fresh)
-{
-    struct request *req = client->req;
-    bool is_kept = buf_len(&client->in) > 0;
-    struct str rest;
-    struct str piece;
-
-    if (is_kept && !keep_rest(client, fresh))
-        return;
-    rest = is_kept ? buf_str(&client->in) : fresh;
-    client->is_feeding = true;
-    size_t before = rest.len;
-    /* The end of a body has no bytes of its own: it is told even if no more of them are wanted just now. */
-    while (client->upload && (client->wants_upload || body_in_is_over(client->upload)) &&
-           client->req == req && client->state == CLIENT_BUSY) {
-        int event = body_in_next(client->upload, &rest, &piece);
-        if (event < 0) {
-            client->closes = client->is_broken = true;
-            client->wants_upload = false;
-            request_upload_failed(req, event);
-        } else if (event == BODY_PIECE) {
-            client->progress_bytes += piece.len;
-            request_upload(req, piece, false, client->upload);
-        } else if (event == BODY_END) {
-            client->wants_upload = false;
-            request_hold(req);
-            struct body_in *upload = client->upload;
-            client->upload = NULL;
-            request_upload(req, (struct str){ NULL, 0 }, true, upload);
-            request_drop(req);
-            body_in_fini(upload);
-            free(upload);
-            if (client->state != CLIENT_CLOSED)
-                end_upload(client);
-            break;
-        } else if (client->is_eof) { /* it will never be whole */
-            client->closes = true;
-            client->wants_upload = false;
-            request_upload_failed(req, ERR_CLIENT_ABORT);
-            break;
-        } else {
-            stream_expect_more(client->stream);
-            break;
-        }
-    }
-    if (client->state == CLIENT_CLOSED)
-        return;
-    if (is_kept)
-        buf_consume(&client->in, before - rest.len);
-    else if (!keep_rest(client, rest))
-        return;
-    if (!end_feeding(client) || buf_len(&client->in) == 0)
-        return;
-    if (client->state == CLIENT_IDLE || client->state == CLIENT_DRAIN)
-        loop_later(client->lane->loop, &client->later);
-}
-
-/* The rest of a body nobody wants: small, so the connection is worth it. */
-static void drop_upload(struct client *client, struct str fresh)
-{
-    struct str piece;
-    if (buf_len(&client->in) > 0 && !keep_rest(client, fresh))
-        return;
-    bool is_kept = buf_len(&client->in) > 0;
-    struct str rest = is_kept ? buf_str(&client->in) : fresh;
-    size_t before = rest.len;
-    int event;
-    do {
-        event = body_in_next(client->upload, &rest, &piece);
-    } while (event == BODY_PIECE);
-    if (event < 0) {
-        client_close(client);
-        return;
-    }
-    if (is_kept)
-        buf_consume(&client->in, before - rest.len);
-    else if (!keep_rest(client, rest))
-        return;
-    if (event == BODY_END) {
-        end_upload(client);
-        client_next(client);
-    } else if (client->is_eof) {
-        client_close(client);
-    }
-}
-
 /* --- events --- */
 
 static void on_end(struct client *client)
@@ -402,7 +135,7 @@ static void on_end(struct client *client)
     case CLIENT_BUSY: /* half closed: it still gets its reply */
         stream_want_read(client->stream, false);
         if (client->upload && (client->wants_upload || buf_len(&client->in) == 0))
-            read_upload(client, (struct str){ NULL, 0 });
+            client_read_upload(client, (struct str){ NULL, 0 });
         break;
     case CLIENT_IDLE:
     case CLIENT_DRAIN: /* pipelined requests that were read already still get theirs */
@@ -422,10 +155,10 @@ static void on_end(struct client *client)
 static void on_busy_bytes(struct client *client, struct str bytes)
 {
     if (client->upload && client->wants_upload) {
-        read_upload(client, bytes);
+        client_read_upload(client, bytes);
         return;
     }
-    if (!keep_rest(client, bytes))
+    if (!client_keep(client, bytes))
         return;
     if (client->upload || buf_len(&client->in) >= IN_MAX)
         stream_want_read(client->stream, false);
@@ -454,13 +187,13 @@ static void on_readable(void *arg)
     struct str bytes = str_n(lane->read, (size_t)n);
     switch ((enum client_state)client->state) {
     case CLIENT_IDLE:
-        take_heads(client, bytes);
+        client_take_heads(client, bytes);
         break;
     case CLIENT_BUSY:
         on_busy_bytes(client, bytes);
         break;
     case CLIENT_DRAIN:
-        drop_upload(client, bytes);
+        client_drop_upload(client, bytes);
         break;
     case CLIENT_LINGER:
         client->progress_bytes += bytes.len;
@@ -493,14 +226,14 @@ static void on_later(void *arg)
     struct client *client = arg;
     switch ((enum client_state)client->state) {
     case CLIENT_IDLE:
-        take_heads(client, (struct str){ NULL, 0 });
+        client_take_heads(client, (struct str){ NULL, 0 });
         break;
     case CLIENT_BUSY:
         if (client->wants_upload)
-            read_upload(client, (struct str){ NULL, 0 });
+            client_read_upload(client, (struct str){ NULL, 0 });
         break;
     case CLIENT_DRAIN:
-        drop_upload(client, (struct str){ NULL, 0 });
+        client_drop_upload(client, (struct str){ NULL, 0 });
         break;
     default:
         break;
@@ -519,7 +252,7 @@ void client_next(struct client *client)
     }
     if (client->upload) {
         client->state = CLIENT_DRAIN;
-        client_waits(client, WAITS_UPLOAD, limits_of(client)->body_idle_ms);
+        client_waits(client, WAITS_UPLOAD, client_limits(client)->body_idle_ms);
         stream_want_read(client->stream, true);
         if (!client->is_feeding)
             loop_later(client->lane->loop, &client->later);
@@ -530,7 +263,7 @@ void client_next(struct client *client)
         client_close(client);
         return;
     }
-    client_waits(client, WAITS_KEEPALIVE, limits_of(client)->keepalive_ms);
+    client_waits(client, WAITS_KEEPALIVE, client_limits(client)->keepalive_ms);
     if (!client->is_eof)
         stream_want_read(client->stream, true);
     if (!client->is_feeding && buf_len(&client->in) > 0)
@@ -542,7 +275,7 @@ void client_next(struct client *client)
 /* Least rates: who sends or takes less than rate_min for a whole wait is as good as stalled. */
 static bool is_too_slow(struct client *client, int64_t ms)
 {
-    uint64_t least = (uint64_t)(limits_of(client)->rate_min_bytes * ms / 1000);
+    uint64_t least = (uint64_t)(client_limits(client)->rate_min_bytes * ms / 1000);
     if (client->progress_bytes == 0 || client->progress_bytes < least)
         return true;
     client_waits(client, (enum client_wait)client->waits, ms);
@@ -552,14 +285,14 @@ static bool is_too_slow(struct client *client, int64_t ms)
 static void on_timer(void *arg)
 {
     struct client *client = arg;
-    const struct config_clients *clients = limits_of(client);
+    const struct config_clients *clients = client_limits(client);
 
     switch ((enum client_wait)client->waits) {
     case WAITS_NOTHING:
         break;
     case WAITS_HEAD:
         if (client->head_started_ns)
-            refuse(client, ERR_HEAD_TIMEOUT);
+            client_refuse(client, ERR_HEAD_TIMEOUT);
         else if (client->is_tls && client->requests == 0 && !stream_is_handshaking(client->stream))
             client_waits(client, WAITS_KEEPALIVE, clients->head_time_ms - HANDSHAKE_MS);
         else

@@ -89,6 +89,21 @@ extern const struct carrier client_http1; /* carry.c */
 bool client_flush(struct client *client);
 /* Sets the one timer. */
 void client_waits(struct client *client, enum client_wait wait, int64_t ms);
+/* feed.c: what of fresh bytes (and those kept before) can be used now. The client may be closed when they
+ * return. */
+void client_take_heads(struct client *client, struct str fresh);
+void client_read_upload(struct client *client, struct str fresh);
+void client_drop_upload(struct client *client, struct str fresh);
+/* Tells a client whose head is none, or did not end in time, why. */
+void client_refuse(struct client *client, int err);
+/* Keeps bytes for later. False: the client was closed. */
+bool client_keep(struct client *client, struct str rest);
+
+static inline const struct config_clients *client_limits(const struct client *client)
+{
+    return &client->lane->now->world->config->clients;
+}
+
 /* The recorded request's connection goes on, or ends. */
 void client_next(struct client *client);
 

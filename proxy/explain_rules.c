@@ -1,0 +1,156 @@
+/* The second half of `weir explain`: which cache rule, times and limits a request would get. */
+#include "base/err.h"
+#include "http/caching.h"
+#include "http/target.h"
+#include "explain_inside.h"
+
+/* --- what may the cache do? --- */
+
+static bool counts_as_credential(const struct config_cache_rule *rule, struct str name)
+{
+    if (name.len == 0 || str_eq(name, STR("weir_position")))
+        return false;
+    if (!rule || !rule->has_cookies)
+        return true;
+    for (unsigned i = 0; i < rule->cookie_count; i++) {
+        if (str_eq(name, rule->cookies[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool has_credential_cookie(const struct explanation *e, const struct config_cache_rule *rule)
+{
+    for (const struct field *field = message_field(&e->msg, FIELD_COOKIE); field;
+         field = message_next(&e->msg, field)) {
+        struct str rest = field->value, pair;
+        while (str_split(&rest, ';', &pair)) {
+            pair = str_trim(pair);
+            ptrdiff_t equals = str_find(pair, '=');
+            if (counts_as_credential(rule, equals < 0 ? pair : str_n(pair.data, (size_t)equals)))
+                return true;
+        }
+    }
+    return false;
+}
+
+static const char *why_past_cache(const struct explanation *e, const struct cache_request *asks)
+{
+    const struct message *msg = &e->msg;
+    if (e->config->cache.memory_bytes == 0)
+        return "the cache is off (memory: 0)";
+    if (msg->method != METHOD_GET && msg->method != METHOD_HEAD)
+        return "only GET and HEAD are answered from it";
+    if (msg->framing == FRAMING_CHUNKED || (msg->framing == FRAMING_LENGTH && msg->content_length > 0))
+        return "the request has a body";
+    if (msg->has_upgrade)
+        return "the request asks for an upgrade";
+    if (asks->control.is_no_store)
+        return "the request says no-store";
+    return NULL;
+}
+
+static const char *why_no_ttl(const struct explanation *e, const struct config_cache_rule *rule,
+                              const struct cache_request *asks)
+{
+    if (!rule || rule->ttl_ms < 0)
+        return "the route has no ttl";
+    if (!path_is_plain(e->msg.path))
+        return "the path has dot segments, \"//\", \";\", \"\\\" or an encoded separator";
+    if (rule->share == SHARE_CREDENTIAL)
+        return NULL;
+    if (asks->has_authorization)
+        return "the request carries Authorization";
+    return has_credential_cookie(e, rule) ? "the request carries a cookie that counts as a credential" : NULL;
+}
+
+void explain_cache(const struct explanation *e)
+{
+    static const char *const shares[] = {
+        [SHARE_PUBLIC] = "public",
+        [SHARE_TENANT] = "tenant",
+        [SHARE_CREDENTIAL] = "credential",
+    };
+    const struct config_cache_rule *rule = e->route && e->route->has_cache ? &e->route->cache : NULL;
+    struct cache_request asks;
+    cache_request_read(&e->msg, &asks);
+    const char *past = why_past_cache(e, &asks);
+    if (past) {
+        explain_say(e, "cache", "passed by: %s", past);
+        return;
+    }
+    const char *no_ttl = why_no_ttl(e, rule, &asks);
+    explain_say(e, "cache", "answers with a freshness of their own are used%s",
+                e->msg.method != METHOD_GET ? ", none is stored (HEAD)"
+                : asks.has_range            ? ", none is stored (a range)"
+                                            : " and stored");
+    if (no_ttl)
+        explain_say(e, "", "others are not: %s", no_ttl);
+    else
+        explain_say(e, "", "others for %g s by the route's ttl; share: %s", (double)rule->ttl_ms / 1000,
+                    shares[rule->share]);
+    if (rule && rule->is_for_all_tenants)
+        explain_say(e, "", "shared by all tenants (scope: all_tenants)");
+    if (asks.is_no_cache)
+        explain_say(e, "", "the request says no-cache: what is stored is validated first");
+}
+
+/* --- limits and times --- */
+
+static void print_ms(const struct explanation *e, const char *name, int64_t ms, bool is_last)
+{
+    if (ms == NEVER)
+        fprintf(e->out, "%s unlimited%s", name, is_last ? "\n" : ", ");
+    else
+        fprintf(e->out, "%s %g s%s", name, (double)ms / 1000, is_last ? "\n" : ", ");
+}
+
+static int64_t own_or(int64_t own, int64_t other)
+{
+    return own == INT64_MIN ? other : own;
+}
+
+void explain_times(const struct explanation *e)
+{
+    struct config_timeouts t = e->upstream->timeouts;
+    if (e->route) {
+        t.connect_ms = own_or(e->route->timeouts.connect_ms, t.connect_ms);
+        t.first_byte_ms = own_or(e->route->timeouts.first_byte_ms, t.first_byte_ms);
+        t.idle_ms = own_or(e->route->timeouts.idle_ms, t.idle_ms);
+        t.total_ms = own_or(e->route->timeouts.total_ms, t.total_ms);
+    }
+    fprintf(e->out, "%-10s ", "timeouts");
+    print_ms(e, "connect", t.connect_ms, false);
+    print_ms(e, "first byte", t.first_byte_ms, false);
+    print_ms(e, "idle", t.idle_ms, false);
+    print_ms(e, "total", t.total_ms, true);
+}
+
+void explain_limits(const struct explanation *e)
+{
+    static const char *const priorities[] = {
+        [PRIORITY_HIGH] = "high",
+        [PRIORITY_NORMAL] = "normal",
+        [PRIORITY_LOW] = "low",
+    };
+    const struct config_tenant *limits = e->limits;
+    const struct config_upstream *upstream = e->upstream;
+    double burst = limits->burst > 0 ? limits->burst : limits->rate_per_s > 1 ? limits->rate_per_s : 1;
+    if (limits->rate_per_s < 0)
+        explain_say(e, "limits", "tenant: rate unlimited");
+    else
+        explain_say(e, "limits", "tenant: rate %g/s, burst %g (then 429 tenant-rate)", limits->rate_per_s,
+                    burst);
+    if (limits->concurrency >= 0)
+        explain_say(e, "", "tenant: %lld at once (then 429 tenant-concurrency)",
+                    (long long)limits->concurrency);
+    if (e->config->clients.rate_per_s >= 0 && !e->is_trusted)
+        explain_say(e, "", "address: rate %g/s (then 429 address-rate)", e->config->clients.rate_per_s);
+    if (upstream->limit_concurrency >= 0)
+        explain_say(e, "", "upstream: %lld at once, %lld more wait for at most %g s; weight %u, priority %s",
+                    (long long)upstream->limit_concurrency, (long long)upstream->limit_queue,
+                    (double)upstream->limit_queue_ms / 1000, limits->weight,
+                    priorities[e->route ? e->route->priority : PRIORITY_NORMAL]);
+    else
+        explain_say(e, "", "upstream: unlimited");
+}

@@ -32,6 +32,7 @@ struct control {
     struct admin *admin;
     struct addr admin_bound;
     struct doors doors;
+    unsigned pending_changes; /* reloads that some workers have not heard of yet */
     pthread_t signals;
     struct post signal_post;
     _Atomic int signal;
@@ -98,7 +99,8 @@ static struct cache_options cache_options_of(const struct config *config)
 static void on_changed_posted(struct post *post)
 {
     struct change *change = CONTAINER_OF(post, struct change, post);
-    doors_close_unwanted(&change->control->doors);
+    if (--change->control->pending_changes == 0)
+        doors_close_unwanted(&change->control->doors);
     free(change);
 }
 
@@ -132,6 +134,7 @@ static void hand_over(struct control *control, struct world *fresh, struct chang
     world_stop_health(old);
     world_start_health(fresh, control->loop);
     control->world = fresh;
+    control->pending_changes++;
     atomic_init(&change->left, control->worker_count);
     for (unsigned i = 0; i < control->worker_count; i++) {
         doors_fds(&control->doors, fresh->config, i, fds);
@@ -153,7 +156,10 @@ static bool reload(void *arg, char **out_mistakes)
     struct config *config = options->file ? config_read_file(options->file, &mistakes)
                                           : config_read_text(str_of(options->text), name, &mistakes);
 
-    if (config && change) {
+    if (control->is_draining) {
+        config_mistake(&mistakes, (struct config_mark){ 1, 1 },
+                       "weir is draining: nothing is reloaded any more");
+    } else if (config && change) {
         int err = doors_open(&control->doors, config, &which);
         if (err)
             config_mistake(&mistakes, (struct config_mark){ 1, 1 }, "cannot listen on %s: %s", which->text,
@@ -164,7 +170,8 @@ static bool reload(void *arg, char **out_mistakes)
     if (!fresh) {
         *out_mistakes = config_mistakes_text(&mistakes, name);
         doors_want(&control->doors, control->world->config);
-        doors_close_unwanted(&control->doors);
+        if (control->pending_changes == 0)
+            doors_close_unwanted(&control->doors);
         free(change);
     } else {
         fresh->loaded_wall_ms = clock_wall_ns() / NS_PER_MS;

@@ -144,10 +144,10 @@ static bool read_keys(struct reader *reader, struct settings *settings)
         if (secret.len == 0)
             return refuse(reader, "keys has an empty entry, number %u", i + 1);
         if (secret.len < SECRET_MIN_SIZE)
-            return refuse(
-                reader,
-                "keys has an entry of %u bytes, number %u: at least %u are needed, or it could be guessed",
-                (unsigned)secret.len, i + 1, SECRET_MIN_SIZE);
+            return refuse(reader,
+                          "keys has an entry of %u bytes, number %u: at least %u bytes are needed, or it "
+                          "could be guessed",
+                          (unsigned)secret.len, i + 1, SECRET_MIN_SIZE);
         keyring_add(&settings->ring, secret);
     }
     return true;

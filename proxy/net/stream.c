@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -327,6 +328,12 @@ void stream_reset(struct stream *stream)
 }
 
 /* --- questions --- */
+
+size_t stream_unacked(const struct stream *stream)
+{
+    int bytes = 0;
+    return ioctl(stream->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
 
 int stream_fd(const struct stream *stream)
 {

@@ -70,6 +70,10 @@ void stream_close(struct stream *stream);
 /* The same with a RST instead of a FIN, so that the peer sees that the message was cut. */
 void stream_reset(struct stream *stream);
 
+/* Bytes that the socket took and the peer has not acknowledged: their fall is progress that epoll is late to
+ * tell (it calls a socket writable only when a third of its buffer is free). One system call. */
+size_t stream_unacked(const struct stream *stream);
+
 int stream_fd(const struct stream *stream);
 bool stream_is_tls(const struct stream *stream);
 bool stream_is_handshaking(const struct stream *stream);

@@ -67,7 +67,7 @@ static bool goes_on(const struct fetch *fetch, const struct field *field)
     return !req->msg.first[FIELD_CONNECTION] || !message_is_named_in_connection(&req->msg, field->name);
 }
 
-/* The client's cookies without weir_position. */
+/* The client's cookies; weir's own was taken off when it was identified. */
 static void put_cookies(const struct request *req, struct writer *w)
 {
     const struct field *field = message_field(&req->msg, FIELD_COOKIE);
@@ -77,7 +77,7 @@ static void put_cookies(const struct request *req, struct writer *w)
         bool is_begun = false;
         while (str_split(&rest, ';', &pair)) {
             pair = str_trim(pair);
-            if (pair.len == 0 || str_has_prefix(pair, STR("weir_position=")))
+            if (pair.len == 0)
                 continue;
             writer_put(w, is_begun ? STR("; ") : STR("Cookie: "));
             writer_put(w, pair);

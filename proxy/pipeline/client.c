@@ -103,6 +103,7 @@ void client_waits(struct client *client, enum client_wait wait, int64_t ms)
 {
     client->waits = (uint8_t)wait;
     client->progress_bytes = 0;
+    client->unacked_bytes = wait == WAITS_WRITE ? stream_unacked(client->stream) : 0;
     if (wait != WAITS_NOTHING && ms >= 0)
         timer_set(client->lane->loop, &client->timer, ms);
 }
@@ -275,6 +276,8 @@ void client_next(struct client *client)
 /* Least rates: who sends or takes less than rate_min for a whole wait is as good as stalled. */
 static bool is_too_slow(struct client *client, int64_t ms)
 {
+    if (client->waits == WAITS_WRITE) /* what it took out of the socket counts, whoever put it there when */
+        client->progress_bytes += client->unacked_bytes - stream_unacked(client->stream);
     uint64_t least = (uint64_t)(client_limits(client)->rate_min_bytes * ms / 1000);
     if (client->progress_bytes == 0 || client->progress_bytes < least)
         return true;
@@ -293,7 +296,8 @@ static void on_timer(void *arg)
     case WAITS_HEAD:
         if (client->head_started_ns)
             client_refuse(client, ERR_HEAD_TIMEOUT);
-        else if (client->is_tls && client->requests == 0 && !stream_is_handshaking(client->stream))
+        else if (client->is_tls && client->requests == 0 && clients->head_time_ms > HANDSHAKE_MS &&
+                 !stream_is_handshaking(client->stream))
             client_waits(client, WAITS_KEEPALIVE, clients->head_time_ms - HANDSHAKE_MS);
         else
             client_close(client);

@@ -50,6 +50,7 @@ struct client {
     struct body_in *upload; /* the body that is being read; malloc'd */
     struct tunnel *tunnel;
     int64_t head_started_ns;
+    uint64_t unacked_bytes;  /* in the socket when the timer was set */
     uint64_t progress_bytes; /* since the timer was set: for least rates */
     uint32_t head_scanned;
     uint32_t requests;

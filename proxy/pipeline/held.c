@@ -9,6 +9,7 @@
 struct held {
     pthread_mutex_t lock;
     struct list fetches;
+    uint64_t wakes; /* so that one between a plugin's answer and held_add() is not lost */
 };
 
 struct held *held_new(void)
@@ -29,11 +30,19 @@ void held_free(struct held *held)
     free(held);
 }
 
-void held_add(struct held *held, struct fetch *fetch)
+uint64_t held_wakes(struct held *held)
+{
+    return __atomic_load_n(&held->wakes, __ATOMIC_ACQUIRE);
+}
+
+bool held_add(struct held *held, struct fetch *fetch, uint64_t wakes)
 {
     pthread_mutex_lock(&held->lock);
-    list_push_back(&held->fetches, &fetch->held_link);
+    bool is_current = held->wakes == wakes;
+    if (is_current)
+        list_push_back(&held->fetches, &fetch->held_link);
     pthread_mutex_unlock(&held->lock);
+    return is_current;
 }
 
 bool held_remove(struct held *held, struct fetch *fetch)
@@ -48,6 +57,7 @@ bool held_remove(struct held *held, struct fetch *fetch)
 void held_wake(struct held *held)
 {
     pthread_mutex_lock(&held->lock);
+    __atomic_store_n(&held->wakes, held->wakes + 1, __ATOMIC_RELEASE);
     while (!list_is_empty(&held->fetches)) {
         struct fetch *fetch = LIST_ENTRY(held->fetches.next, struct fetch, held_link);
         list_remove(&fetch->held_link);

@@ -61,7 +61,10 @@ bool plugins_position_covers(const struct request *req, struct str stored);
 /* Fetches that a plugin told to hold until wake(): one list per upstream, any thread wakes. */
 struct held *held_new(void);
 void held_free(struct held *held);
-void held_add(struct held *held, struct fetch *fetch);
+/* How many wakes there were: read it before the plugin is asked. */
+uint64_t held_wakes(struct held *held);
+/* False: somebody was woken since, the fetch is not held: ask again. */
+bool held_add(struct held *held, struct fetch *fetch, uint64_t wakes);
 /* False: it was woken already, its post is on the way. */
 bool held_remove(struct held *held, struct fetch *fetch);
 void held_wake(struct held *held); /* any thread */

@@ -213,6 +213,8 @@ static struct weir_str request_cookie(const struct weir_request *request, const 
 {
     const struct message *msg = &request->req->msg;
     struct str wanted = str_of(name);
+    if (str_eq(wanted, STR("weir_position")))
+        return out_str(request->req->own_cookie);
     for (const struct field *field = message_field(msg, FIELD_COOKIE); field;
          field = message_next(msg, field)) {
         struct str rest = field->value;

@@ -90,8 +90,11 @@ void relay_piece(void *arg, struct str piece)
     struct batch *batch = &fetch->lane->batch;
     if (fetch->growing) {
         if (!object_append(fetch->growing, piece)) {
-            fetch->err = ERR_NO_MEMORY;
-            fetch_end(fetch);
+            struct exchange *exchange = fetch->exchange;
+            fetch->exchange = NULL;
+            exchange_abort(exchange);
+            fetch_settle(fetch, false);
+            relay_broke(fetch, ERR_NO_MEMORY);
         }
         return;
     }

@@ -116,8 +116,9 @@ struct request {
     bool is_peer_trusted;
     bool is_https;
     bool is_canary;
-    struct str authority; /* normalised */
-    struct str host_out;  /* Host as it came, and as the app gets it */
+    struct str authority;  /* normalised */
+    struct str own_cookie; /* weir_position's value, taken off Cookie; data NULL: none */
+    struct str host_out;   /* Host as it came, and as the app gets it */
     struct bucket_answer rate;
     bool has_rate; /* a rate applied: RateLimit fields are due */
     char id[REQUEST_ID_MAX];
@@ -138,6 +139,7 @@ struct request {
     bool may_use_store; /* a stored answer may be used */
     bool may_store;     /* its answer may be stored */
     bool may_use_ttl;   /* the route's ttl holds for it */
+    bool is_solo;       /* neither leads a flight nor waits for one */
     enum forwarded_why forwarded;
     const char *cache_detail; /* static; NULL: none */
     bool is_collapsed;

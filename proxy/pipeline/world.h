@@ -39,7 +39,7 @@ struct city {
     _Atomic(uint64_t) generation;
     _Atomic(int64_t) connections;
     int64_t started_wall_ms;
-    int64_t connections_max;
+    _Atomic(int64_t) connections_max;
 };
 
 /* What the supplies of one name have in common over reloads. */

@@ -204,6 +204,14 @@ void exchange_arm(struct exchange *ex)
 static void on_timer(void *arg)
 {
     struct exchange *ex = exchange_from(arg);
+    /* A slow server that still takes the request in is at work: its silence has not begun yet. */
+    size_t unacked =
+        ex->state == EXCHANGE_OPEN && buf_len(&ex->out) > 0 ? stream_unacked(ex->connection->stream) : 0;
+    if (unacked > 0 && unacked != ex->unacked) {
+        ex->unacked = unacked;
+        exchange_arm(ex);
+        return;
+    }
     exchange_hold(ex);
     exchange_fail(ex, is_in_reply(ex) ? ERR_UPSTREAM_IDLE : ERR_FIRST_BYTE_TIMEOUT);
     exchange_drop(ex);
@@ -253,8 +261,9 @@ static struct connection *take_idle(struct exchange *ex, const struct exchange_r
 {
     if (request->must_be_fresh)
         return NULL;
-    bool is_checked =
-        !method_is_idempotent(request->method) || loop_blind_ns(ex->pool->pools->loop) > BLIND_NS;
+    bool may_go_again =
+        method_is_idempotent(request->method) && (request->upload == FRAMING_NONE || request->is_body_whole);
+    bool is_checked = !may_go_again || loop_blind_ns(ex->pool->pools->loop) > BLIND_NS;
     return pool_take(ex->pool, is_checked);
 }
 

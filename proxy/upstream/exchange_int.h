@@ -55,6 +55,7 @@ struct exchange {
     uint64_t sent_bytes;   /* that the socket took */
     size_t head_bytes;     /* of the request */
     struct buf out;        /* what it did not take yet */
+    size_t unacked;        /* in the socket when the timer last looked */
     bool is_upload_over;   /* the owner has given everything */
     bool is_write_broken;  /* the server does not read any more; a reply may still be on its way */
     bool is_held;          /* exchange_send() said false */

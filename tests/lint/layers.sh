@@ -47,7 +47,7 @@ assert[[:space:]]*\(	^proxy/	goes away with NDEBUG: CHECK() is always on
 typedef[[:space:]]+(struct|union|enum)	^(proxy|plugins)/	hides a struct: plain `struct x`, typedef is for callbacks
 (clock_(mono|wall)_ns|clock_gettime|gettimeofday|time)[[:space:]]*\([[:space:]]*(NULL|0|CLOCK_[A-Z_]*|&|\))	^proxy/(http|policy)/	reads a clock in a room of pure decisions: now is a parameter
 (socket|accept4?|recv|recvmsg|send|sendmsg|epoll_wait)[[:space:]]*\([a-z]	^proxy/(http|policy|cache|config)/	talks to a socket in a room that has none
-(/home|/work|/Users)/[a-z]	.	names a place on somebody'"'"'s machine
+(/home|/Users|/mnt)/[a-z]	.	names a place on somebody'"'"'s machine
 '
 
 # The headers of C and of the system: the rest of what stands in <> belongs to a library.

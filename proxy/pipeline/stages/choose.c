@@ -40,15 +40,16 @@ static void on_woken(struct post *post)
     fetch_drop(fetch);
 }
 
-static enum verdict hold(struct fetch *fetch, int64_t hold_ms)
+static enum verdict hold(struct fetch *fetch, int64_t hold_ms, uint64_t wakes)
 {
+    fetch->held_post.fn = on_woken;
+    if (!held_add(fetch->supply->held, fetch, wakes))
+        return RETRY;
     timer_init(&fetch->hold, on_hold_over, fetch);
     timer_set(fetch->lane->loop, &fetch->hold, hold_ms);
     fetch->is_held = true;
     fetch->held_ns = loop_now_ns(fetch->lane->loop);
     fetch_hold(fetch);
-    fetch->held_post.fn = on_woken;
-    held_add(fetch->supply->held, fetch);
     return fetch_wait(fetch, "position", stop_holding);
 }
 
@@ -79,6 +80,7 @@ enum verdict stage_choose(struct fetch *fetch)
     unsigned roles = ROLES_PRIMARY | ROLES_REPLICA;
     bool falls_back = false;
     int64_t hold_ms = 0;
+    uint64_t wakes = held_wakes(fetch->supply->held);
 
     fetch->server = NULL;
     if (fetch->roles_forced) {
@@ -88,7 +90,7 @@ enum verdict stage_choose(struct fetch *fetch)
         case PLUGIN_REFUSED:
             return ANSWER;
         case PLUGIN_HOLDS:
-            return hold(fetch, hold_ms);
+            return hold(fetch, hold_ms, wakes);
         case PLUGIN_PICKED:
             break;
         case PLUGIN_PASSES:

@@ -57,6 +57,42 @@ static bool read_authority(struct request *req)
     return true;
 }
 
+/* weir's own cookie is taken off before the key and before the app (A2): what is left is the client's and the
+ * app's. */
+static bool take_own_cookie(struct request *req)
+{
+    static const struct str own = STR_INIT("weir_position=");
+    struct field *field = (struct field *)(uintptr_t)message_field(&req->msg, FIELD_COOKIE);
+    for (; field; field = (struct field *)(uintptr_t)message_next(&req->msg, field)) {
+        if (!memmem(field->value.data, field->value.len, own.data, own.len))
+            continue;
+        char *data = arena_alloc(&req->arena, field->value.len + 2);
+        if (!data)
+            return false;
+        struct writer w;
+        struct str rest = field->value;
+        struct str pair;
+        writer_init(&w, data, field->value.len + 2);
+        while (str_split(&rest, ';', &pair)) {
+            pair = str_trim(pair);
+            if (str_has_prefix(pair, own)) {
+                req->own_cookie = str_from(pair, own.len);
+                continue;
+            }
+            writer_put(&w, w.len > 0 ? STR("; ") : STR(""));
+            writer_put(&w, pair);
+        }
+        field->value = writer_str(&w);
+        if (w.len > 0)
+            continue;
+        field->name = STR(""); /* nothing left: as if it had not come */
+        field->is_ambiguous = true;
+        if (req->msg.first[FIELD_COOKIE] == 1 + (field - req->msg.fields))
+            req->msg.first[FIELD_COOKIE] = req->msg.next[field - req->msg.fields];
+    }
+    return true;
+}
+
 enum verdict stage_identify(struct request *req)
 {
     struct tenant_claim claim;
@@ -65,7 +101,7 @@ enum verdict stage_identify(struct request *req)
     take_id(req);
     if (req->err) /* its head was refused: it is only here to be told and recorded */
         return request_fail(req, req->err);
-    if (!read_authority(req))
+    if (!read_authority(req) || !take_own_cookie(req))
         return request_fail(req, ERR_NO_MEMORY);
 
     int err = tenant_claim_read(&req->world->config->tenants, &req->msg, req->is_peer_trusted, &claim);

@@ -16,7 +16,7 @@ static bool counts_as_credential(struct str pair, const struct config_cache_rule
 {
     ptrdiff_t equals = str_find(pair, '=');
     struct str name = equals < 0 ? pair : str_n(pair.data, (size_t)equals);
-    if (pair.len == 0 || str_eq(name, STR("weir_position")))
+    if (pair.len == 0)
         return false;
     if (!rule || !rule->has_cookies)
         return true;
@@ -27,7 +27,7 @@ static bool counts_as_credential(struct str pair, const struct config_cache_rule
     return false;
 }
 
-/* The cookies that count as credentials; weir's own never does. data NULL: there are none. False: out of
+/* The cookies that count as credentials; data NULL: there are none. False: out of
  * memory, which must not look like that. */
 static bool credential_cookies(struct request *req, const struct config_cache_rule *rule, struct str *out)
 {
@@ -168,7 +168,11 @@ static enum verdict serve(struct request *req, struct object *object)
 {
     struct lane *lane = req->lane;
     if (!object_open(object, &req->reader))
-        return NEXT; /* its front is gone: a window */
+        return NEXT;   /* its front is gone: a window */
+    if (req->flight) { /* it was ours to lead, but the answer is there: the others look again */
+        flight_land(req->flight);
+        req->flight = NULL;
+    }
     req->answer = ANSWERS_OBJECT;
     req->forwarded = FWD_NONE;
     req->outcome = req->is_collapsed ? OUTCOME_COLLAPSED : OUTCOME_HIT;
@@ -196,7 +200,7 @@ static void on_news_posted(struct post *post)
         req->is_collapsed = true;
         break;
     case FLIGHT_SCATTERED:
-        req->may_store = false;
+        req->is_solo = true;
         break;
     case FLIGHT_YOURS:
         req->flight = req->waiter.flight;
@@ -248,8 +252,11 @@ static enum verdict missed(struct request *req, struct cache_found *found, enum 
     lane_count(req->lane, LANE_CACHE_MISSES, 1);
     req->looked_ns = loop_tick_ns(req->lane->loop);
     req->outcome = OUTCOME_MISS;
+    /* A key that is remembered as uncacheable is not waited for, but what comes may still be stored
+     * (hit-for-miss). Who asks with conditions asks the app. */
     if (found->is_uncacheable) {
-        req->may_store = false;
+        req->is_solo = true;
+        req->may_store = req->may_store && !req->asks.has_conditions;
         req->cache_detail = "uncacheable";
     }
     if (!req->may_store)
@@ -258,7 +265,7 @@ static enum verdict missed(struct request *req, struct cache_found *found, enum 
         req->forwarded = FWD_VARY_MISS;
     if (use == USE_REVALIDATE && req->may_store && object_state(found->object) == OBJECT_SEALED)
         req->stale = object_ref(found->object);
-    if (!req->may_store || req->flight || req->asks.control.is_only_if_cached)
+    if (!req->may_store || req->is_solo || req->flight || req->asks.control.is_only_if_cached)
         return NEXT;
     /* The route's ttl is not for it: what it brings says nothing to those whom it is for, so it neither leads
      * nor waits. */

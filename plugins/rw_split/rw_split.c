@@ -18,7 +18,8 @@
 #include "settings.h"
 #include "token.h"
 
-#define TELL_EVERY_MS 60000
+#define PLUGIN_VERSION "1.0"
+#define TELL_EVERY_MS  60000
 
 struct rw_split {
     const struct weir_host *host;
@@ -281,7 +282,7 @@ WEIR_EXPORT const struct weir_plugin weir_plugin = {
     .abi_major = WEIR_PLUGIN_ABI_MAJOR,
     .abi_minor = WEIR_PLUGIN_ABI_MINOR,
     .name = "rw_split",
-    .version = WEIR_VERSION,
+    .version = PLUGIN_VERSION,
     .configure = configure,
     .destroy = destroy,
     .inspect = inspect,

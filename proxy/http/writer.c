@@ -76,11 +76,10 @@ void writer_status_line(struct writer *w, int status, struct str reason)
     writer_put(w, STR("\r\n"));
 }
 
-void writer_field(struct writer *w, struct str name, struct str value)
+static void put_line(struct writer *w, struct str name, struct str value)
 {
     size_t need = name.len + value.len + 4;
-    /* Values also come from the config, plugins and the app's other fields: none may start a new line. */
-    if (need > w->size - w->len || scan_value(value.data, value.data + value.len) != value.data + value.len) {
+    if (need > w->size - w->len) {
         w->is_over = true;
         return;
     }
@@ -93,6 +92,20 @@ void writer_field(struct writer *w, struct str name, struct str value)
         memcpy(at, value.data, value.len);
     memcpy(at + value.len, "\r\n", 2);
     w->len += need;
+}
+
+void writer_field(struct writer *w, struct str name, struct str value)
+{
+    /* Values also come from the config and from plugins: none may start a new line. */
+    if (scan_value(value.data, value.data + value.len) == value.data + value.len)
+        put_line(w, name, value);
+    else
+        w->is_over = true;
+}
+
+void writer_copy_field(struct writer *w, const struct field *field)
+{
+    put_line(w, field->name, field->value);
 }
 
 void writer_field_u64(struct writer *w, struct str name, uint64_t value)

@@ -48,6 +48,8 @@ void writer_request_line(struct writer *w, struct str method, struct str target)
 /* "HTTP/1.1 200 OK"; an empty reason is taken from the table of known statuses. */
 void writer_status_line(struct writer *w, int status, struct str reason);
 void writer_field(struct writer *w, struct str name, struct str value);
+/* A field that message_read_*() let through: its bytes were looked at already. */
+void writer_copy_field(struct writer *w, const struct field *field);
 void writer_field_u64(struct writer *w, struct str name, uint64_t value);
 void writer_end(struct writer *w); /* the empty line */
 

@@ -180,7 +180,7 @@ void answer_relay_head(struct request *req, const struct message *reply)
     writer_status_line(&w, reply->status, reply->reason);
     for (unsigned i = 0; i < reply->field_count; i++) {
         if (answer_passes_field(reply, &reply->fields[i]))
-            writer_field(&w, reply->fields[i].name, reply->fields[i].value);
+            writer_copy_field(&w, &reply->fields[i]);
     }
     if (!reply->first[FIELD_DATE]) /* RFC 9110 6.6.1 */
         put_date(req, &w);
@@ -200,7 +200,7 @@ bool answer_stored_head(struct writer *w, const struct message *reply, int64_t w
     for (unsigned i = 0; i < reply->field_count; i++) {
         const struct field *field = &reply->fields[i];
         if (answer_passes_field(reply, field) && !(field_traits(field->id) & FIELD_NOT_STORED))
-            writer_field(w, field->name, field->value);
+            writer_copy_field(w, field);
     }
     if (!reply->first[FIELD_DATE]) {
         char date[HTTP_DATE_LEN];

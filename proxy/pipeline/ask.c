@@ -200,7 +200,7 @@ bool ask_head(struct fetch *fetch, struct writer *w)
     for (unsigned i = 0; i < req->msg.field_count; i++) {
         const struct field *field = &req->msg.fields[i];
         if (goes_on(fetch, field))
-            writer_field(w, field->name, field->value);
+            writer_copy_field(w, field);
     }
     put_cookies(req, w);
     put_validators(req, w);

@@ -17,7 +17,7 @@ void relay_interim(void *arg, const struct message *interim)
     writer_status_line(&w, interim->status, interim->reason);
     for (unsigned i = 0; i < interim->field_count; i++) {
         if (answer_passes_field(interim, &interim->fields[i]))
-            writer_field(&w, interim->fields[i].name, interim->fields[i].value);
+            writer_copy_field(&w, &interim->fields[i]);
     }
     fetch_hold(fetch); /* the client may turn out to be gone */
     if (!w.is_over)

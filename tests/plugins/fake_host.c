@@ -148,9 +148,10 @@ static struct weir_str request_cookie(const struct weir_request *request, const 
 
 static void *request_alloc(struct weir_request *request, size_t size)
 {
-    void *memory = request->memory + request->used;
+    size_t skip = -(uintptr_t)(request->memory + request->used) & 15;
+    void *memory = request->memory + request->used + skip;
 
-    size = (size + 15) & ~(size_t)15;
+    size = ((size + 15) & ~(size_t)15) + skip;
     if (request->is_out_of_memory || request->used + size > sizeof request->memory)
         return NULL;
     request->used += size;

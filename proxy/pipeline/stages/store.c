@@ -90,6 +90,9 @@ static struct object *keep(struct fetch *fetch, const struct message *reply, boo
 
     if (!req->may_store || is_forbidden || reply->has_unknown_coding)
         return NULL;
+    /* The usual word of what is passed through, before anything is worked out. */
+    if (message_list_has(reply, FIELD_CACHE_CONTROL, STR("no-store")))
+        return NULL;
     freshness_of(&req->msg, reply, &policy, fetch->sent_wall_ms, loop_wall_ms(fetch->lane->loop), &freshness);
     fetch->is_askers_doing = freshness.verdict == STORE_NO_REQUEST;
     if (freshness.verdict != STORE_YES)
@@ -152,7 +155,7 @@ static bool put_renewed(struct writer *w, const struct object_meta *old, const s
     }
     for (unsigned i = 0; i < reply->field_count; i++) {
         if (answer_renews_field(reply, &reply->fields[i]))
-            writer_field(w, reply->fields[i].name, reply->fields[i].value);
+            writer_copy_field(w, &reply->fields[i]);
     }
     return !w->is_over;
 }

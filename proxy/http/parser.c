@@ -144,7 +144,9 @@ static bool reads_framing(http_parser *parser, struct opinion *op, struct str he
     const char *at = head.data;
     for (unsigned i = 0; i < op->msg->field_count; i++) {
         const struct field *field = &op->msg->fields[i];
-        if (is_interpreted(field))
+        /* It tells of an empty value only at the next line: that one it must see. */
+        bool is_behind_empty = i > 0 && is_interpreted(field - 1) && field[-1].value.len == 0;
+        if (is_interpreted(field) || is_behind_empty)
             continue;
         if (field->name.data > at && !reads(parser, str_n(at, (size_t)(field->name.data - at))))
             return false;

@@ -9,13 +9,24 @@ static bool is_id_char(char c)
     return c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != ',';
 }
 
+/* Eight digits at once: each byte of the word becomes a digit's value, then its character. */
+static void put_hex(char out[8], uint32_t bits)
+{
+    uint64_t x = bits;
+    x = (x | x << 16) & 0x0000ffff0000ffffu;
+    x = (x | x << 8) & 0x00ff00ff00ff00ffu;
+    x = (x | x << 4) & 0x0f0f0f0f0f0f0f0fu;
+    uint64_t above_9 = (x + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+    x += 0x3030303030303030u + above_9 * ('a' - '0' - 10);
+    memcpy(out, &x, 8);
+}
+
 static void make_id(struct request *req)
 {
-    static const char hex[] = "0123456789abcdef";
-    uint64_t halves[2] = { lane_random(req->lane), lane_random(req->lane) };
-    for (unsigned i = 0; i < 32; i++) {
-        req->id[i] = hex[halves[i / 16] & 15];
-        halves[i / 16] >>= 4;
+    for (unsigned half = 0; half < 2; half++) {
+        uint64_t random = lane_random(req->lane);
+        put_hex(req->id + 16 * half, (uint32_t)random);
+        put_hex(req->id + 16 * half + 8, (uint32_t)(random >> 32));
     }
     req->id_len = 32;
 }

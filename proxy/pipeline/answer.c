@@ -96,6 +96,8 @@ static void put_ours(const struct request *req, struct writer *w, int64_t ttl_ms
         put_rate(req, w);
     if (req->token.data)
         put_token(req, w);
+    if (req->msg.first[FIELD_WEIR_TRACE] && answer_is_traced(req))
+        answer_put_trace(req, w);
 }
 
 static void put_date(const struct request *req, struct writer *w)

@@ -30,4 +30,8 @@ bool answer_passes_field(const struct message *reply, const struct field *field)
 /* Which of a 304's fields replace stored ones (RFC 9111 3.2). */
 bool answer_renews_field(const struct message *reply, const struct field *field);
 
+/* Weir-Trace (trace.c): was it asked for, by somebody who may? The line with what is known up to here. */
+bool answer_is_traced(const struct request *req);
+void answer_put_trace(const struct request *req, struct writer *w);
+
 #endif

@@ -250,7 +250,8 @@ static enum verdict join(struct request *req, const struct object *seen)
 static enum verdict missed(struct request *req, struct cache_found *found, enum use_verdict use)
 {
     lane_count(req->lane, LANE_CACHE_MISSES, 1);
-    req->looked_ns = loop_now_ns(req->lane->loop); /* nothing waited: its time counts with the next boundary */
+    req->looked_ns =
+        loop_now_ns(req->lane->loop); /* nothing waited: its time counts with the next boundary */
     req->outcome = OUTCOME_MISS;
     /* A key that is remembered as uncacheable is not waited for, but what comes may still be stored
      * (hit-for-miss). Who asks with conditions asks the app. */

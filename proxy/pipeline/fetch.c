@@ -66,9 +66,7 @@ enum verdict stage_fetch(struct request *req)
             req->carrier->interim(req, (struct str){ NULL, 0 });
         }
         req->carrier->want_upload(req, true);
-        if (!has_upload_to_send(req))
-            return request_wait(req, "upload", stop_upload);
-        req->has_resumed = false; /* it came while we asked */
+        return request_wait(req, "upload", stop_upload);
     }
     struct flight *flight = req->flight;
     req->flight = NULL;

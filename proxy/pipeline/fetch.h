@@ -46,7 +46,6 @@ struct fetch {
     bool is_held;
     int64_t held_ns;
     bool is_hold_over;
-    bool may_fall_back;
 
     /* permit */
     struct line_waiter waiter;

@@ -55,7 +55,6 @@ struct lane *lane_new(unsigned index, struct city *city, struct world *world, st
     lane->city = city;
     lane->tally = tally;
     list_init(&lane->clients);
-    list_init(&lane->idle_clients);
     list_init(&lane->free_requests);
     list_init(&lane->free_fetches);
     list_init(&lane->fetches);

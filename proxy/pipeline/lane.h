@@ -57,7 +57,6 @@ struct lane {
     struct tally *tally;
     struct access_ring *ring; /* NULL: access log off */
     struct list clients;      /* of struct client */
-    struct list idle_clients; /* those between two requests, longest idle first */
     unsigned client_count;
     struct list free_requests;
     unsigned free_request_count;

@@ -107,7 +107,6 @@ struct request {
 
     /* who and what (identify, route, admit) */
     struct lane_tenant *tenant; /* NULL until identified */
-    struct config_tenant *limits;
     struct edition *edition;
     struct way *way;
     struct supply *supply;

@@ -12,7 +12,8 @@
 enum {
     IN_MAX = 4096,
     EVENTS_MAX = 256,
-    KEYS_MAX = 100000
+    KEYS_MAX = 1000000,
+    DIGITS_MAX = 8,
 };
 
 /* A reply as it goes out. Made before the first connection, never changed. */
@@ -35,6 +36,7 @@ static struct {
     int epoll;
     size_t size;
     long keys; /* 0: one reply for everyone */
+    int digits;
     struct reply *replies;
     struct reply **table; /* open addressing, a power of two, at most half full */
     uint32_t mask;
@@ -57,7 +59,7 @@ static void reply_make(struct reply *reply, long key)
 
     gmtime_r(&now, &tm);
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    snprintf(reply->target, sizeof reply->target, "/k/%05ld", key);
+    snprintf(reply->target, sizeof reply->target, "/k/%0*ld", limit.digits, key);
     reply->head_length = (size_t)snprintf(
         reply->head, sizeof reply->head,
         "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
@@ -65,8 +67,8 @@ static void reply_make(struct reply *reply, long key)
         date, limit.size);
     reply->body = must_alloc(limit.size + 1);
     memset(reply->body, 'x', limit.size);
-    if (limit.keys && limit.size >= 5)
-        memcpy(reply->body, reply->target + 3, 5);
+    if (limit.keys && limit.size >= (size_t)limit.digits)
+        memcpy(reply->body, reply->target + 3, (size_t)limit.digits);
 }
 
 static void replies_make(void)
@@ -241,12 +243,14 @@ int main(int argc, char **argv)
         { "port", required_argument, NULL, 'p' },
         { "size", required_argument, NULL, 's' },
         { "keys", required_argument, NULL, 'k' },
+        { "digits", required_argument, NULL, 'd' },
         { 0 },
     };
     int port = 0;
     int option;
 
     limit.size = 1024;
+    limit.digits = 5;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'p')
             port = (int)must_number("--port", optarg, 1, 65535);
@@ -254,11 +258,13 @@ int main(int argc, char **argv)
             limit.size = (size_t)must_number("--size", optarg, 1, 64 << 20);
         else if (option == 'k')
             limit.keys = must_number("--keys", optarg, 1, KEYS_MAX);
+        else if (option == 'd')
+            limit.digits = (int)must_number("--digits", optarg, 1, DIGITS_MAX);
         else
             return 2;
     }
     if (!port || optind < argc) {
-        fprintf(stderr, "usage: limit_responder --port PORT [--size BYTES] [--keys COUNT]\n");
+        fprintf(stderr, "usage: limit_responder --port PORT [--size BYTES] [--keys COUNT [--digits 5]]\n");
         return 2;
     }
     raise_descriptor_limit();

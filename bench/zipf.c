@@ -14,7 +14,7 @@ struct column {
 struct zipf {
     long keys;
     uint64_t random;
-    struct column *columns;
+    struct column *columns; /* NULL: every key as often as any other */
 };
 
 static void columns_share_out(struct zipf *zipf, double *share, long *small, long *large)
@@ -44,13 +44,17 @@ static void columns_share_out(struct zipf *zipf, double *share, long *small, lon
 struct zipf *zipf_new(long keys, double skew)
 {
     struct zipf *zipf = must_alloc(sizeof *zipf);
-    double *share = must_alloc((size_t)keys * sizeof *share);
-    long *small = must_alloc((size_t)keys * sizeof *small);
-    long *large = must_alloc((size_t)keys * sizeof *large);
+    double *share;
+    long *small, *large;
     double sum = 0;
 
     zipf->keys = keys;
     zipf->random = 0x9e3779b97f4a7c15u;
+    if (!(skew > 0))
+        return zipf;
+    share = must_alloc((size_t)keys * sizeof *share);
+    small = must_alloc((size_t)keys * sizeof *small);
+    large = must_alloc((size_t)keys * sizeof *large);
     zipf->columns = must_alloc((size_t)keys * sizeof *zipf->columns);
     for (long i = 0; i < keys; i++)
         sum += share[i] = 1 / pow((double)(i + 1), skew);
@@ -81,5 +85,7 @@ long zipf_next(struct zipf *zipf)
     draw ^= draw << 17;
     zipf->random = draw;
     key = (long)((draw >> 32) * (uint64_t)zipf->keys >> 32);
+    if (!zipf->columns)
+        return key;
     return (double)(uint32_t)draw / 4294967296.0 < zipf->columns[key].odds ? key : zipf->columns[key].other;
 }

@@ -12,6 +12,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "doors.h"
+#include "fleet/tier.h"
+#include "settings.h"
+#include "ties.h"
 #include "worker.h"
 
 #define TENANTS_MAX       100000
@@ -30,6 +33,7 @@ struct control {
     unsigned worker_count;
     struct access_log *log;
     struct admin *admin;
+    struct ties *ties; /* NULL: no fleet */
     struct addr admin_bound;
     struct doors doors;
     unsigned pending_changes; /* reloads that some workers have not heard of yet */
@@ -54,8 +58,7 @@ struct config *control_read(const struct control_options *options)
 {
     struct config_mistakes mistakes;
     const char *name = options->file ? options->file : "(command line)";
-    struct config *config = options->file ? config_read_file(options->file, &mistakes)
-                                          : config_read_text(str_of(options->text), name, &mistakes);
+    struct config *config = settings_read(options->file, options->text, name, &mistakes);
     if (!config) {
         char *text = config_mistakes_text(&mistakes, name);
         fputs(text && text[0] ? text : "out of memory\n", stderr);
@@ -86,14 +89,6 @@ static void apply_limits(struct control *control, const struct config *config)
     log_set_level((enum log_level)config->log.level);
 }
 
-static struct cache_options cache_options_of(const struct config *config)
-{
-    return (struct cache_options){
-        .memory_bytes = (uint64_t)config->cache.memory_bytes,
-        .object_max_bytes = (uint64_t)config->cache.object_max_bytes,
-    };
-}
-
 /* --- reload --- */
 
 static void on_changed_posted(struct post *post)
@@ -120,17 +115,21 @@ static void warn_fixed(const struct control *control, const struct config *fresh
         log_warn("admin: another address takes a restart");
     if (fresh->log.has_access != old->log.has_access || !str_eq(fresh->log.path, old->log.path))
         log_warn("log: another access log takes a restart");
+    if (!str_eq(fresh->cache.redis.url, old->cache.redis.url) ||
+        !str_eq(fresh->cache.redis.prefix, old->cache.redis.prefix))
+        log_warn("cache.redis: another Redis takes a restart");
 }
 
 static void hand_over(struct control *control, struct world *fresh, struct change *change)
 {
     struct world *old = control->world;
-    struct cache_options options = cache_options_of(fresh->config);
+    struct cache_options options = settings_cache(fresh->config);
     int fds[GATES_MAX];
 
     doors_want(&control->doors, fresh->config);
     apply_limits(control, fresh->config);
     cache_set(control->city.cache, &options);
+    settings_share(control->city.cache, fresh->config);
     world_stop_health(old);
     world_start_health(fresh, control->loop);
     control->world = fresh;
@@ -153,8 +152,7 @@ static bool reload(void *arg, char **out_mistakes)
     const struct addr *which;
     struct world *fresh = NULL;
     struct change *change = calloc(1, sizeof *change);
-    struct config *config = options->file ? config_read_file(options->file, &mistakes)
-                                          : config_read_text(str_of(options->text), name, &mistakes);
+    struct config *config = settings_read(options->file, options->text, name, &mistakes);
 
     if (control->is_draining) {
         config_mistake(&mistakes, (struct config_mark){ 1, 1 },
@@ -307,6 +305,33 @@ static struct lane *const *all_lanes(void *arg)
     return ((struct control *)arg)->lanes;
 }
 
+static void purge_everywhere(void *arg, const struct cache_purge *purge, purge_done_fn *done, void *done_arg)
+{
+    ties_purge(((struct control *)arg)->ties, purge, done, done_arg);
+}
+
+static bool read_fleet(void *arg, struct fleet_state *out)
+{
+    const struct control *control = arg;
+    if (!control->ties)
+        return false;
+    ties_state(control->ties, out);
+    const struct tier *tier = control->lanes[0]->tier;
+    out->is_usable = tier && (tier_state(tier) == TIER_UP || tier_state(tier) == TIER_READ_ONLY);
+    return true;
+}
+
+static bool join_fleet(struct control *control, const struct config *config)
+{
+    const char *why;
+    if (!config->cache.redis.is_given)
+        return true;
+    control->ties = ties_new(control->loop, &control->city, &config->cache.redis, &why);
+    if (!control->ties)
+        fprintf(stderr, "weir: cache.redis: %s\n", why);
+    return control->ties != NULL;
+}
+
 static bool start_admin(struct control *control)
 {
     const struct config_admin *config = &control->world->config->admin;
@@ -320,6 +345,8 @@ static bool start_admin(struct control *control)
         .log = control->log,
         .reload = reload,
         .drain = drain,
+        .fleet = read_fleet,
+        .purge = control->ties ? purge_everywhere : NULL,
     };
     int err = 0;
     control->admin = admin_new(control->loop, config, &hooks, &control->admin_bound, &err);
@@ -330,8 +357,10 @@ static bool start_admin(struct control *control)
 
 static bool build_city(struct control *control, struct config *config)
 {
-    struct cache_options options = cache_options_of(config);
+    struct cache_options options = settings_cache(config);
     control->city.cache = cache_new(&options);
+    if (control->city.cache)
+        settings_share(control->city.cache, config);
     control->city.tenants = tenants_new(TENANTS_MAX);
     control->city.labels = labels_new(TENANT_LABELS_MAX);
     control->city.addresses =
@@ -409,7 +438,7 @@ static int start(struct control *control, struct config *config)
 
     apply_limits(control, config);
     control->loop = loop_new();
-    if (!control->loop || !build_city(control, config))
+    if (!control->loop || !build_city(control, config) || !join_fleet(control, config))
         return 3;
     int code = build_world(control, config);
     if (code)
@@ -444,6 +473,7 @@ static void stop(struct control *control)
     access_log_close(control->log);
     if (control->world)
         world_stop_health(control->world);
+    ties_free(control->ties);
     if (control->loop)
         loop_turn(control->loop, 0);
     world_unref(control->world);

@@ -1,4 +1,5 @@
 /* The second half of `weir explain`: which cache rule, times and limits a request would get. */
+#include "base/check.h"
 #include "base/err.h"
 #include "http/caching.h"
 #include "http/target.h"
@@ -64,6 +65,72 @@ static const char *why_no_ttl(const struct explanation *e, const struct config_c
     return has_credential_cookie(e, rule) ? "the request carries a cookie that counts as a credential" : NULL;
 }
 
+/* "as the reply says, else 3600 s": the route's word, or what holds without one. */
+static void put_window(char *out, size_t size, int64_t ms, int64_t fallback_ms)
+{
+    if (ms != NEVER)
+        snprintf(out, size, "%g s", (double)ms / 1000);
+    else if (fallback_ms > 0)
+        snprintf(out, size, "as the reply says, else %g s", (double)fallback_ms / 1000);
+    else
+        snprintf(out, size, "as the reply says");
+}
+
+static void explain_stale(const struct explanation *e, const struct config_cache_rule *rule)
+{
+    char renewing[64], failing[64];
+    put_window(renewing, sizeof renewing, rule ? rule->stale_while_revalidate_ms : NEVER, 0);
+    put_window(failing, sizeof failing, rule ? rule->stale_if_error_ms : NEVER,
+               e->config->cache.stale_if_error_ms);
+    explain_say(e, "", "stale while a fresh one is fetched: %s; when the app fails: %s", renewing, failing);
+    if (rule && rule->brownout_ms > 0)
+        explain_say(e, "", "and when the app is full: %g s (brownout)", (double)rule->brownout_ms / 1000);
+}
+
+/* "a, b"; cut where it gets too long. */
+static void put_tags(char *out, size_t size, const struct config_cache_rule *rule)
+{
+    size_t len = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < rule->tag_count && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%.*s", i > 0 ? ", " : "", STR_FMT(rule->tags[i]));
+}
+
+static void put_ignored(char *out, size_t size, const struct config_cache_rule *rule)
+{
+    static const char *const words[] = {
+        [IGNORABLE_NO_CACHE] = "no-cache",   [IGNORABLE_NO_STORE] = "no-store",
+        [IGNORABLE_MAX_AGE] = "max-age",     [IGNORABLE_MIN_FRESH] = "min-fresh",
+        [IGNORABLE_MAX_STALE] = "max-stale", [IGNORABLE_ONLY_IF_CACHED] = "only-if-cached",
+    };
+    size_t len = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < COUNT_OF(words) && len < size; i++) {
+        if (rule->ignored & 1U << i)
+            len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? ", " : "", words[i]);
+    }
+}
+
+/* What a rule says besides how long. */
+static void explain_rule(const struct explanation *e, const struct config_cache_rule *rule)
+{
+    char text[512];
+    if (rule->is_heuristic_off)
+        explain_say(e, "", "no freshness is guessed from Last-Modified (heuristic: false)");
+    if (rule->is_for_all_tenants)
+        explain_say(e, "", "shared by all tenants (scope: all_tenants)");
+    if (rule->is_query_sorted)
+        explain_say(e, "", "parameters in another order are the same question (query: sorted)");
+    if (rule->is_refresh_off)
+        explain_say(e, "", "not fetched again ahead of time (refresh_ahead: false)");
+    put_tags(text, sizeof text, rule);
+    if (text[0])
+        explain_say(e, "", "tags: %s", text);
+    put_ignored(text, sizeof text, rule);
+    if (text[0])
+        explain_say(e, "", "means nothing in requests: %s (ignore)", text);
+}
+
 void explain_cache(const struct explanation *e)
 {
     static const char *const shares[] = {
@@ -74,6 +141,8 @@ void explain_cache(const struct explanation *e)
     const struct config_cache_rule *rule = e->route && e->route->has_cache ? &e->route->cache : NULL;
     struct cache_request asks;
     cache_request_read(&e->msg, &asks);
+    if (rule)
+        cache_request_ignore(&asks, rule->ignored);
     const char *past = why_past_cache(e, &asks);
     if (past) {
         explain_say(e, "cache", "passed by: %s", past);
@@ -89,8 +158,12 @@ void explain_cache(const struct explanation *e)
     else
         explain_say(e, "", "others for %g s by the route's ttl; share: %s", (double)rule->ttl_ms / 1000,
                     shares[rule->share]);
-    if (rule && rule->is_for_all_tenants)
-        explain_say(e, "", "shared by all tenants (scope: all_tenants)");
+    explain_stale(e, rule);
+    if (rule)
+        explain_rule(e, rule);
+    if (e->config->cache.redis.is_given)
+        explain_say(e, "", "then the second tier (redis) is asked, for at most %lld ms",
+                    (long long)e->config->cache.redis.budget_ms);
     if (asks.is_no_cache)
         explain_say(e, "", "the request says no-cache: what is stored is validated first");
 }

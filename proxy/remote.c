@@ -98,6 +98,18 @@ static int do_top(const struct wish *wish)
 
 /* --- changes --- */
 
+static void print_purged(const json_t *reply)
+{
+    long long count = number(reply, "purged");
+    bool is_soft = json_is_true(json_object_get(reply, "soft"));
+    const json_t *nodes = json_object_get(reply, "nodes");
+    printf("purged %lld object%s%s", count, count == 1 ? "" : "s", is_soft ? " (stale from now on)" : "");
+    if (nodes)
+        printf("; %lld weir%s did it", (long long)json_integer_value(nodes),
+               json_integer_value(nodes) == 1 ? "" : "s");
+    printf("\n");
+}
+
 static int do_purge(const struct wish *wish)
 {
     json_t *reply;
@@ -109,7 +121,7 @@ static int do_purge(const struct wish *wish)
         json_object_set_new(body, "soft", json_true());
     int code = client_ask(&wish->peer, "/api/purge", body, &reply);
     if (code == CLIENT_DONE)
-        printf("purged %lld objects\n", number(reply, "purged"));
+        print_purged(reply);
     json_decref(reply);
     return code;
 }
@@ -154,10 +166,10 @@ static const struct command {
       "weir purge: takes stored answers out of the cache; says how many.\n" EVERYWHERE
       "  --all           everything, or everything of --tenant\n"
       "  --url URL       all that is stored for one absolute URL\n"
-      "  --tag TAG       all that carries a tag (not built yet)\n"
-      "  --prefix PATH   all below a path (not built yet)\n"
-      "  --tenant NAME   of this tenant\n"
-      "  --soft          keep them to be validated (not built yet)\n" },
+      "  --tag TAG       all that carries a tag\n"
+      "  --prefix PATH   all whose path begins so; a URL: of that origin\n"
+      "  --tenant NAME   only this tenant's; --url needs it where there are tenants\n"
+      "  --soft          they stay, stale from now on: validated or renewed before they are fresh again\n" },
     { "reload", do_reload,
       "weir reload: reads the config file again; with mistakes in it the old one stays.\n" EVERYWHERE },
     { "drain", do_drain, "weir drain: finishes what is in progress, then stops.\n" EVERYWHERE },

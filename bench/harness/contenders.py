@@ -7,7 +7,9 @@ paths that are known not to be stored. All listen on loopback only.
 
 import http.client
 import os
+import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -126,6 +128,21 @@ class Origin(Contender):
     def command(self):
         return [self.world.programs["origin"], "--port", self.port]
 
+    def reply_bytes(self, target):
+        """Head and body of a reply, as they come over the wire."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as plain:
+            plain.sendall(f"GET {target} HTTP/1.1\r\nHost: app\r\n\r\n".encode())
+            reply = b""
+            while True:
+                head, found, body = reply.partition(b"\r\n\r\n")
+                length = re.search(rb"\r\nContent-Length: (\d+)", head) if found else None
+                if length and len(body) >= int(length[1]):
+                    return len(reply)
+                more = plain.recv(65536)
+                if not more:
+                    raise Problem("the app closed within a reply")
+                reply += more
+
     def count(self):
         """How many requests have come through to the app."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -139,14 +156,14 @@ class Origin(Contender):
 class LimitResponder(Contender):
     name = "limit"
 
-    def __init__(self, world, size=1024, keys=0):
+    def __init__(self, world, size=1024, keys=0, digits=5):
         super().__init__(world)
-        self.size, self.keys = size, keys
-        self.ready_path = "/k/00000" if keys else "/"
+        self.size, self.keys, self.digits = size, keys, digits
+        self.ready_path = "/k/" + "0" * digits if keys else "/"
 
     def command(self):
         return [self.world.programs["limit_responder"], "--port", self.port, "--size", self.size
-                ] + (["--keys", self.keys] if self.keys else [])
+                ] + (["--keys", self.keys, "--digits", self.digits] if self.keys else [])
 
 
 class LimitRelay(Contender):
@@ -293,7 +310,7 @@ workers: 1
 upstreams:
   app: {{primary: ["127.0.0.1:{origin}"]}}
 clients: {{keepalive: 5m, keepalive_requests: 1000000000, per_address: {connections}}}
-cache: {{memory: 512MiB}}
+cache: {{memory: {memory}}}
 log: {{access: {access}, path: {log}}}
 """
     # What counts is a weir with everything on: it knows the tenant by its host name and the
@@ -321,11 +338,11 @@ routes:
   - {{name: checkout, path: /checkout, methods: [POST]}}
 """
 
-    def __init__(self, world, access="off"):
+    def __init__(self, world, access="off", memory="512MiB"):
         if not world.weir:
             raise Problem("weir is not there: build it, or name it with --weir")
         super().__init__(world)
-        self.access = access
+        self.access, self.memory = access, memory
         self.access_log = self.folder / "access.log"
 
     def command(self):
@@ -335,7 +352,7 @@ routes:
                 template = file.read()
         path = self.write("weir.yaml", template.format(
             port=self.port, admin=self.world.port(), origin=self.world.origin_port,
-            connections=self.world.clients_max, access=self.access,
+            connections=self.world.clients_max, access=self.access, memory=self.memory,
             log=self.access_log if self.access != "off" else "stderr"))
         return [self.world.weir, "-c", path]
 

@@ -17,7 +17,7 @@ ROOT = BENCH.parent
 PROGRAMS = {
     "limit_responder": ["limit_responder.c"],
     "limit_relay": ["limit_relay.c"],
-    "load": ["load.c", "histogram.c", "reply.c", "zipf.c"],
+    "load": ["load.c", "asking.c", "crowd.c", "histogram.c", "reply.c", "zipf.c"],
     "origin": ["origin.c"],
 }
 # What weir itself needs to be built; only installed when there is a weir to build.
@@ -85,6 +85,13 @@ def resident_bytes(pids):
             if line.startswith("Rss:"):
                 total += int(line.split()[1]) * 1024
     return total
+
+
+def available_bytes():
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise Problem("/proc/meminfo does not say what memory is available")
 
 
 def core_ticks(core):

@@ -10,15 +10,18 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from . import contenders, machine
+from . import cold, machine
 from .contenders import Haproxy, LimitRelay, LimitResponder, Nginx, Varnish, Weir
 from .machine import Problem, say
 
 HOST = "acme.bench.test"
 WARM_S = 0.3
 KIB, MIB = 1024, 1024 * 1024
+MILLION = 1000000
+BROWSER = ("Accept-Encoding: gzip, deflate, br, zstd",
+           "Accept-Language: de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7")
 
 
 @dataclass
@@ -31,15 +34,31 @@ class Row:
     connections: int = 64
     size: int = KIB
     keys: int = 0
+    digits: int = 5             # of a key in the target
+    skew: float = 1.0           # of the choice of keys; 0: all alike
+    headers: tuple = ()         # sent with every request
+    memory: int = 0             # bytes that must be available, or the row is left out
     stored: bool = True         # answers must come from the cache
     discard: bool = False       # the load leaves bodies in the kernel
-    kind: str = "load"          # load | idle | log
+    kind: str = "load"          # load | idle | log | cold
+    beside: list = field(default_factory=list)      # always measured, whoever the peers are
+    asked: dict = field(default_factory=dict)       # contender name -> what differs for it
+    baseline: str = None        # the contender, one of `beside`, that weir is held against
+    baseline_title: str = None
+    counts_payload: bool = False    # resident memory over the bytes stored
     # weir against the best peer and against the limit
     peer_cost: float = None
     peer_rate: float = None
     limit_cost: float = None
     idle_kib: float = None
     log_cost: float = None
+    baseline_cost: float = None
+    payload_share: float = None
+    cold_time: float = None
+
+    def of(self, name):
+        """The row as this contender is asked."""
+        return replace(self, **self.asked.get(name, {}))
 
 
 def proxies(**others):
@@ -71,6 +90,23 @@ ROWS = [
     Row("hit-1k-log", "hit, 1 KiB, access log on (a file on tmpfs)",
         {"weir": Weir, "weir+log": lambda world: Weir(world, access="json")}, [["weir+log"]],
         kind="log", log_cost=1.10),
+    Row("hit-vary", "hit, 1 KiB, Vary: Accept-Encoding, Accept-Language",
+        proxies(**{"weir+plain": Weir}), [["nginx", "varnish"]],
+        target="/v2/hit/1k-vary", headers=BROWSER, beside=["weir+plain"],
+        asked={"weir+plain": {"target": "/v2/hit/1k", "headers": ()}},
+        baseline="weir+plain", baseline_title="the same without Vary and those fields",
+        baseline_cost=1.15),
+    Row("cold-key", "10,000 connections ask for one cold key", proxies(), [["nginx", "varnish"]],
+        target="/v2/hit/1k", connections=10000, kind="cold", cold_time=1.5),
+    Row("hit-million", "hit, 1,000,000 keys uniformly, 64 connections",
+        {"weir": lambda world: Weir(world, memory="2GiB"), "weir+10k": Weir,
+         "limit": lambda world: LimitResponder(world, keys=MILLION, digits=7),
+         "limit+10k": lambda world: LimitResponder(world, keys=10000, digits=7)},
+        [[]], target="/v2/k/", keys=MILLION, digits=7, skew=0, memory=5 << 30,
+        beside=["weir+10k", "limit+10k"],
+        asked={"weir+10k": {"keys": 10000}, "limit+10k": {"keys": 10000}},
+        baseline="weir+10k", baseline_title="the same with 10,000 keys",
+        baseline_cost=1.15, counts_payload=True, payload_share=1.25),
 ]
 
 
@@ -98,9 +134,13 @@ class Bench:
         command = ["taskset", "-c", str(self.load_core), str(self.world.programs["load"]),
                    "--port", str(contender.port), "--target", row.target, "--host", HOST,
                    "--seconds", str(seconds)]
-        for header in self.options.header:
+        for header in [*row.headers, *self.options.header]:
             command += ["--header", header]
         return command + [str(word) for word in more]
+
+    @staticmethod
+    def keys_of(row):
+        return ["--keys", row.keys, "--digits", row.digits] if row.keys else []
 
     def load(self, row, contender, seconds, *more):
         command = self.load_command(row, contender, seconds, "--expect-bytes", row.size, *more)
@@ -113,8 +153,10 @@ class Bench:
 
     def wrk(self, row, contender, seconds):
         command = ["taskset", "-c", str(self.load_core), "wrk", "-t1", f"-c{row.connections}",
-                   f"-d{max(1, round(seconds))}s", "-H", f"Host: {HOST}",
-                   f"http://127.0.0.1:{contender.port}{row.target}"]
+                   f"-d{max(1, round(seconds))}s", "-H", f"Host: {HOST}"]
+        for header in row.headers:
+            command += ["-H", header]
+        command += [f"http://127.0.0.1:{contender.port}{row.target}"]
         text = machine.run_quietly(command, "wrk")
         before = [line.split() for line in text.splitlines()]
         requests = next(int(words[0]) for words in before if words[1:3] == ["requests", "in"])
@@ -126,17 +168,18 @@ class Bench:
     def fill(self, row, contender):
         """Everything that will be asked for is asked for once, so that it is stored."""
         if row.keys:
-            result = self.load(row, contender, 60, "--keys", row.keys, "--sequence",
-                               "--requests", row.keys, "--connections", 8)
+            result = self.load(row, contender, 60 + row.keys // 5000, *self.keys_of(row),
+                               "--sequence", "--requests", row.keys,
+                               "--connections", 8 if row.keys <= 10000 else 64)
         else:
             result = self.load(row, contender, 10, "--requests", 200, "--connections", 4)
         if result["errors"]:
             raise Problem(f"{contender.name} answers wrongly: {result['first_error']}")
 
     def measure(self, row, contender, seconds):
-        shape = ["--connections", row.connections]
+        shape = ["--connections", row.connections, *self.keys_of(row)]
         if row.keys:
-            shape += ["--keys", row.keys]
+            shape += ["--skew", row.skew]
         if row.discard:
             shape += ["--discard"]
         use_wrk = self.options.client == "wrk" and not row.keys
@@ -160,6 +203,10 @@ class Bench:
             cpu_us=cpu / 1000 / result["requests"], user_share=ticks[0] / max(1, sum(ticks)),
             server_core_busy=busy[0], load_core_busy=busy[1], own_share=cpu / 1e9 / wall,
             asked_of_origin=self.origin.count() - asked)
+        if row.counts_payload:
+            one = self.origin.reply_bytes(row.target + "0" * row.digits)
+            result["resident"] = machine.resident_bytes(pids)
+            result["payload_share"] = result["resident"] / (row.keys * one)
         self.check(row, contender, result)
         return result
 
@@ -193,14 +240,18 @@ def start_all(bench, row, names):
         try:
             contender = row.make[name](bench.world)
             running[name] = contender.start()
-            if row.kind != "idle" and row.stored and name != "limit":
-                bench.fill(row, contender)
+            if row.kind != "idle" and row.stored and not is_limit(name):
+                bench.fill(row.of(name), contender)
         except (Problem, OSError) as problem:
             running.pop(name, None)
             if contender:
                 contender.stop()
             bench.leave_out(row, name, problem)
     return running
+
+
+def is_limit(name):
+    return name.startswith("limit")
 
 
 def rotated(names, by):
@@ -214,14 +265,18 @@ def run_load_group(bench, row, names, rounds, results):
         running = start_all(bench, row, names)
         for contender in running.values():
             stack.callback(contender.stop)
-        if set(running) <= {"limit"}:
+        if all(is_limit(name) for name in running):
             rounds = 0          # nobody to hold against it
+        if row.kind == "cold":
+            cold.run_group(bench, row, running, rounds, results)
+            return
         for number in range(rounds):
             this_round = {}
             for name in rotated(list(running), number):
                 contender = running[name]
                 try:
-                    this_round[name] = bench.measure(row, contender, bench.options.seconds)
+                    this_round[name] = bench.measure(row.of(name), contender,
+                                                     bench.options.seconds)
                 except Problem as problem:
                     bench.warn(f"{row.name} {name}", str(problem))
                     if not contender.is_alive():
@@ -289,10 +344,13 @@ def run_idle_group(bench, row, names, rounds, results):
 
 def run_row(bench, row, rounds, results):
     """Adds the rounds of all groups to one list."""
+    if row.memory > machine.available_bytes():
+        bench.leave_out(row, row.name, f"it needs {row.memory >> 30} GiB of memory")
+        return
     groups = row.groups
-    if bench.options.peers and row.kind != "log":
+    if bench.options.peers and any(groups) and row.kind != "log":
         groups = [bench.options.peers[i:i + 2] for i in range(0, len(bench.options.peers), 2)]
     for peers in groups:
-        names = [name for name in ("limit", "weir") if name in row.make] + peers
+        names = [name for name in ("limit", "weir") if name in row.make] + row.beside + peers
         run = run_idle_group if row.kind == "idle" else run_load_group
         run(bench, row, names, rounds, results)

@@ -33,6 +33,8 @@ static const struct endpoint {
     { METHOD_POST, "/api/reload", post_reload, NEEDS_TOKEN, "" },
     { METHOD_POST, "/api/upstreams/{}/servers/{*}", post_server, NEEDS_TOKEN, "state" },
     { METHOD_POST, "/api/versions/{}", post_version, NEEDS_TOKEN, "canary" },
+    { METHOD_POST, "/api/routes/", post_route, NEEDS_TOKEN, "quarantine" }, /* what no route names */
+    { METHOD_POST, "/api/routes/{*}", post_route, NEEDS_TOKEN, "quarantine" },
     { METHOD_POST, "/api/drain", post_drain, NEEDS_TOKEN, "" },
     { METHOD_POST, "/api/session", post_session, SIGN_IN, "token" },
 };

@@ -20,7 +20,6 @@ struct admin {
     char *name;  /* the host that the config names; NULL: a literal address, or a socket */
     char *token; /* the last one in force; NULL: none */
     struct sessions sessions;
-    uint64_t purged_by_url; /* objects; the cache counts these as invalidated */
 };
 
 /* A request that passed the guard, on its way to a handler. */
@@ -57,8 +56,10 @@ static inline struct world *admin_world(const struct admin *admin)
 api_fn get_livez, get_readyz, get_status, get_latency, get_hot, get_tenant;
 /* metrics.c */
 api_fn get_metrics;
+/* purge.c */
+api_fn post_purge;
 /* changes.c */
-api_fn post_purge, post_reload, post_server, post_version, post_drain;
+api_fn post_reload, post_server, post_version, post_route, post_drain;
 /* dashboard.c */
 api_fn get_dashboard, post_session;
 

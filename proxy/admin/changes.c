@@ -6,129 +6,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "cache/key.h"
-#include "http/target.h"
 #include "net/loop.h"
-
-/* --- purge --- */
-
-struct purge {
-    struct str tenant; /* data NULL: none was named */
-    struct str url;
-    struct str tag;
-    struct str prefix;
-    bool is_all;
-    bool is_soft;
-    char name[TENANT_NAME_MAX + 1]; /* the tenant in lower case */
-};
-
-static bool read_purge(json_t *body, struct purge *out, struct reply *reply)
-{
-    if (!api_string(body, "tenant", &out->tenant, reply) || !api_string(body, "url", &out->url, reply) ||
-        !api_string(body, "tag", &out->tag, reply) || !api_string(body, "prefix", &out->prefix, reply) ||
-        !api_flag(body, "all", &out->is_all, reply) || !api_flag(body, "soft", &out->is_soft, reply))
-        return false;
-    unsigned ways =
-        (out->url.data != NULL) + (out->tag.data != NULL) + (out->prefix.data != NULL) + out->is_all;
-    if (ways != 1) {
-        reply_problem(reply, 400, "bad-body", "say one of \"url\", \"tag\", \"prefix\" and \"all\": true");
-        return false;
-    }
-    if (out->tag.data || out->prefix.data || out->is_soft) {
-        reply_problem(reply, 501, "not-built", "purging by %s is not built yet; \"url\" and \"all\" are",
-                      out->tag.data      ? "\"tag\""
-                      : out->prefix.data ? "\"prefix\""
-                                         : "\"soft\": true");
-        return false;
-    }
-    if (out->tenant.data && !tenant_name_is_valid(out->tenant)) {
-        reply_problem(reply, 400, err_word(ERR_BAD_TENANT), "\"tenant\" is no tenant's name");
-        return false;
-    }
-    for (size_t i = 0; i < out->tenant.len; i++)
-        out->name[i] = ascii_lower(out->tenant.data[i]);
-    if (out->tenant.data)
-        out->tenant = str_n(out->name, out->tenant.len);
-    return true;
-}
-
-/* An absolute URL as a client would have asked for it. */
-static bool read_url(struct str url, struct key_parts *out, char *authority, size_t size)
-{
-    out->is_https = str_has_iprefix(url, STR("https://"));
-    if (!out->is_https && !str_has_iprefix(url, STR("http://")))
-        return false;
-    struct str rest = str_from(url, out->is_https ? 8 : 7);
-    size_t end = 0;
-    while (end < rest.len && rest.data[end] != '/' && rest.data[end] != '?')
-        end++;
-    struct str named = str_n(rest.data, end);
-    out->target = end == rest.len ? STR("/") : str_from(rest, end);
-    if (!authority_is_valid(named) || !target_is_valid(out->target))
-        return false;
-    out->authority = str_n(authority, authority_normalise(named, out->is_https, authority, size));
-    return out->authority.len > 0;
-}
-
-/* The primary key of one tenant, or (name "") of what a route shares between all of them. */
-static bool purge_key(struct admin *admin, const struct key_parts *url, struct str tenant, uint64_t *count)
-{
-    struct key_parts parts = *url;
-    struct arena arena;
-    struct key key;
-    parts.tenant = tenant;
-    parts.method_class = STR("GET");
-    arena_init(&arena, NULL, 0, 256 * 1024);
-    bool ok = key_make(&key, &parts, &arena);
-    if (ok)
-        *count += cache_invalidate(admin->hooks.city->cache, &key, loop_tick_ns(admin->loop));
-    arena_fini(&arena);
-    return ok;
-}
-
-static bool purge_url(struct admin *admin, const struct purge *purge, uint64_t *count, struct reply *reply)
-{
-    const struct config_tenants *tenants = &admin_world(admin)->config->tenants;
-    struct str tenant = purge->tenant.data ? purge->tenant : STR("default");
-    struct key_parts url = { 0 };
-    char authority[300];
-    if (!read_url(purge->url, &url, authority, sizeof authority)) {
-        reply_problem(reply, 400, "bad-body",
-                      "\"url\" must be absolute, as in http://api.example.com/items?page=2");
-        return false;
-    }
-    if (tenants->is_given && !purge->tenant.data) {
-        reply_problem(reply, 400, "bad-body", "\"url\" needs a \"tenant\": each has its own answers");
-        return false;
-    }
-    if (!purge_key(admin, &url, tenant, count) || !purge_key(admin, &url, STR(""), count)) {
-        reply->is_broken = true;
-        return false;
-    }
-    admin->purged_by_url += *count;
-    return true;
-}
-
-void post_purge(struct admin *admin, const struct call *call, struct reply *reply)
-{
-    struct cache *cache = admin->hooks.city->cache;
-    struct purge purge = { .is_all = false };
-    uint64_t count = 0;
-    if (!read_purge(call->body, &purge, reply))
-        return;
-    if (purge.url.data) {
-        if (!purge_url(admin, &purge, &count, reply))
-            return;
-    } else if (purge.tenant.data) {
-        count = cache_purge_tenant(cache, purge.tenant, loop_tick_ns(admin->loop));
-    } else {
-        count = cache_purge_all(cache, loop_tick_ns(admin->loop));
-    }
-    log_info("admin: purged %llu of %.*s: %.*s", (unsigned long long)count,
-             STR_FMT(purge.tenant.data ? purge.tenant : STR("everyone")),
-             STR_FMT(purge.url.data ? purge.url : STR("all")));
-    reply_json(reply, 200, json_pack("{s:I}", "purged", (json_int_t)count));
-}
 
 /* --- reload and drain --- */
 
@@ -258,4 +136,23 @@ void post_version(struct admin *admin, const struct call *call, struct reply *re
     reply_json(reply, 200,
                json_pack("{s:o, s:{s:o, s:f}}", "version", json_of_str(name), "canary", "upstream",
                          json_of_word(now->config.upstream), "percent", now->config.percent));
+}
+
+/* --- routes --- */
+
+/* A quarantine comes from the leak sentinel alone; an operator who mended the app, or knows better, ends it.
+ */
+void post_route(struct admin *admin, const struct call *call, struct reply *reply)
+{
+    struct str name = call->parts[0].data ? call->parts[0] : STR("");
+    if (!json_is_false(json_object_get(call->body, "quarantine"))) {
+        reply_problem(reply, 400, "bad-body", "say \"quarantine\": false: it can be lifted, not imposed");
+        return;
+    }
+    if (!world_lift_quarantine(admin_world(admin), name)) {
+        reply_problem(reply, 404, "not-found", "the config has no such route");
+        return;
+    }
+    log_info("admin: quarantine of route \"%.*s\" is lifted", STR_FMT(name));
+    reply_json(reply, 200, json_pack("{s:o, s:b}", "route", json_of_str(name), "quarantine", 0));
 }

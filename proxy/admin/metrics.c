@@ -46,7 +46,6 @@ static bool put_cache(const struct page *page)
     struct cache_stats stats = { 0 };
     if (page->world->city->cache)
         cache_stats_read(page->world->city->cache, &stats);
-    double purged = (double)(stats.purged + admin->purged_by_url);
     return put_one(out, "weir_cache_hits_total", PROM_COUNTER, "Requests answered from the cache.",
                    lanes_sum(admin, LANE_CACHE_HITS)) &&
            put_one(out, "weir_cache_misses_total", PROM_COUNTER, "Requests that the cache had no answer for.",
@@ -59,9 +58,106 @@ static bool put_cache(const struct page *page)
            put_one(out, "weir_cache_evicted_total", PROM_COUNTER, "Answers that made room for others.",
                    (double)stats.evicted) &&
            put_one(out, "weir_cache_purged_total", PROM_COUNTER, "Answers removed through the admin address.",
-                   purged) &&
+                   (double)stats.purged) &&
+           put_one(out, "weir_cache_expired_total", PROM_COUNTER, "Answers that a soft purge made stale.",
+                   (double)stats.expired) &&
+           put_one(out, "weir_cache_invalidated_total", PROM_COUNTER,
+                   "Answers removed because a write succeeded.", (double)stats.invalidated) &&
+           put_one(out, "weir_cache_revalidated_total", PROM_COUNTER,
+                   "Stored answers that the app said are still good.",
+                   lanes_sum(admin, LANE_CACHE_REVALIDATED)) &&
+           put_one(out, "weir_cache_refreshed_total", PROM_COUNTER,
+                   "Fetches in the background, that no client waited for.",
+                   lanes_sum(admin, LANE_CACHE_REFRESHED)) &&
+           put_one(out, "weir_cache_stood_in_total", PROM_COUNTER,
+                   "Requests answered with a stored answer instead of an error.",
+                   lanes_sum(admin, LANE_CACHE_STOOD_IN)) &&
            put_one(out, "weir_cache_bytes", PROM_GAUGE, "Memory of all that is stored, metadata included.",
                    (double)stats.bytes);
+}
+
+struct result {
+    const char *word;
+    enum lane_stat stat;
+};
+
+static bool put_results(const struct page *page, const char *name, const char *help,
+                        const struct result *results, unsigned count)
+{
+    bool ok = prom_head(page->out, name, PROM_COUNTER, help);
+    for (unsigned i = 0; ok && i < count; i++) {
+        const struct prom_label label = { "result", str_of(results[i].word) };
+        ok = prom_value(page->out, name, &label, 1, lanes_sum(page->admin, results[i].stat));
+    }
+    return ok;
+}
+
+static bool put_quarantines(const struct page *page)
+{
+    const struct world *world = page->world;
+    unsigned count = 0;
+    for (unsigned i = 0; i <= world->config->route_count; i++)
+        count += atomic_load(&world->ways[i].watch->is_quarantined);
+    return put_one(page->out, "weir_quarantined_routes", PROM_GAUGE,
+                   "Routes that share nothing since a leak was found.", count);
+}
+
+static bool put_leak_checks(const struct page *page)
+{
+    static const struct result results[] = {
+        { "same", LANE_LEAK_SAME },
+        { "changed", LANE_LEAK_CHANGED },
+        { "inconclusive", LANE_LEAK_UNSURE },
+        { "leak", LANE_LEAK_FOUND },
+    };
+    return put_results(page, "weir_leak_checks_total",
+                       "Stored answers that were fetched again without credentials and compared.", results,
+                       COUNT_OF(results));
+}
+
+/* --- what several weirs share --- */
+
+static bool put_second_tier(const struct page *page)
+{
+    static const struct result results[] = {
+        { "hit", LANE_TIER_HIT },     { "miss", LANE_TIER_MISS },       { "timeout", LANE_TIER_TIMEOUT },
+        { "error", LANE_TIER_ERROR }, { "refused", LANE_TIER_REFUSED }, { "skipped", LANE_TIER_SKIPPED },
+    };
+    return put_results(page, "weir_second_tier_total", "Questions to the second tier of the cache.", results,
+                       COUNT_OF(results));
+}
+
+static bool put_fleet(const struct page *page)
+{
+    const struct admin_hooks *hooks = &page->admin->hooks;
+    struct fleet_state state = { 0 };
+    bool has_fleet = hooks->fleet && hooks->fleet(hooks->arg, &state);
+    const struct {
+        const char *name;
+        const char *help;
+        enum prom_kind kind;
+        double value;
+    } rows[] = {
+        { "weir_second_tier_usable", "1 if the second tier is asked, 0 while it is left in peace.",
+          PROM_GAUGE, state.is_usable },
+        { "weir_fleet_connected", "1 if this weir hears the others.", PROM_GAUGE, state.is_connected },
+        { "weir_fleet_trusted", "1 if no purge can have been missed.", PROM_GAUGE, state.is_trusted },
+        { "weir_fleet_nodes", "Connected weirs, this one included.", PROM_GAUGE, state.nodes },
+        { "weir_fleet_sequence", "The last purge that was done here.", PROM_GAUGE, (double)state.sequence },
+        { "weir_fleet_pending", "Purges that the others were not told yet.", PROM_GAUGE,
+          (double)state.pending },
+        { "weir_fleet_errors_total", "Questions that Redis refused or did not answer in time.", PROM_COUNTER,
+          (double)state.errors },
+        { "weir_fleet_dropped_total", "Invalidations that the others were not told for want of room.",
+          PROM_COUNTER, (double)state.dropped },
+        { "weir_fleet_distrusts_total", "Times that everything stored had to be validated.", PROM_COUNTER,
+          (double)state.distrusts },
+    };
+    bool ok = true;
+    for (unsigned i = 0; ok && i < COUNT_OF(rows); i++)
+        ok = prom_head(page->out, rows[i].name, rows[i].kind, rows[i].help) &&
+             (!has_fleet || prom_value(page->out, rows[i].name, NULL, 0, rows[i].value));
+    return ok;
 }
 
 /* --- upstreams --- */
@@ -256,7 +352,8 @@ bool metrics_write(struct admin *admin, struct buf *out)
         .out = out,
     };
     return series_prometheus(admin->hooks.city->labels, admin->hooks.tallies, admin->hooks.lane_count, out) &&
-           put_cache(&page) && put_upstreams(&page) && put_plugins(&page) && put_weir(&page);
+           put_cache(&page) && put_leak_checks(&page) && put_quarantines(&page) && put_second_tier(&page) &&
+           put_fleet(&page) && put_upstreams(&page) && put_plugins(&page) && put_weir(&page);
 }
 
 void get_metrics(struct admin *admin, const struct call *call, struct reply *reply)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "http/writer.h"
@@ -24,6 +25,14 @@ void reply_fini(struct reply *reply)
         return;
     buf_fini(&reply->fields);
     buf_fini(&reply->body);
+}
+
+void reply_ready(struct reply *reply)
+{
+    CHECK(reply->is_later);
+    reply->is_later = false;
+    if (reply->on_ready)
+        reply->on_ready(reply);
 }
 
 void reply_field(struct reply *reply, const char *name, const char *value)

@@ -1,5 +1,7 @@
 /* A reply being put together: text, JSON, or a problem (RFC 9457). What goes wrong on the way (memory)
- * becomes a 500 at the end, so that handlers need not ask after each step. Only for this room. */
+ * becomes a 500 at the end, so that handlers need not ask after each step. A handler that has to wait for
+ * somebody sets is_later and keeps the pointer: the reply lives until reply_ready(), also when its caller has
+ * left. Only for this room; control thread. */
 #ifndef ADMIN_REPLY_H
 #define ADMIN_REPLY_H
 
@@ -15,11 +17,16 @@ struct reply {
     const char *type;  /* Content-Type; static */
     struct buf fields; /* more field lines */
     struct buf body;
-    bool is_broken; /* out of memory */
+    bool is_broken;                        /* out of memory */
+    bool is_later;                         /* reply_ready() will be called, once */
+    void (*on_ready)(struct reply *reply); /* set by who waits; it takes the reply back. NULL: nobody yet */
 };
 
 void reply_init(struct reply *reply);
 void reply_fini(struct reply *reply); /* NULL is fine */
+
+/* Ends is_later, now or while the handler still runs. The reply may be gone afterwards. */
+void reply_ready(struct reply *reply);
 
 /* value may not hold line ends: it comes from us. */
 void reply_field(struct reply *reply, const char *name, const char *value);

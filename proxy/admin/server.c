@@ -22,11 +22,14 @@ static const struct head_limits limits = { .head_bytes = 16 * 1024, .line_bytes 
 enum caller_state {
     READS_HEAD,
     READS_BODY,
+    WAITS, /* for its reply */
     WRITES,
     LINGERS, /* the last reply is out: what still comes is read and dropped, or it would reset the connection
               */
     CLOSED,
 };
+
+struct pending;
 
 struct caller {
     struct list link;
@@ -43,6 +46,13 @@ struct caller {
     struct body_in body_in;
     struct buf body;
     struct message msg;
+    struct pending *pending; /* what it waits for; else NULL */
+};
+
+/* A reply on its way. It outlives its caller: whoever answers later need not know that nobody listens. */
+struct pending {
+    struct reply reply;
+    struct caller *caller; /* NULL: it left */
 };
 
 struct admin_server {
@@ -77,6 +87,8 @@ static void hang_up(struct caller *caller)
     if (caller->state == CLOSED)
         return;
     caller->state = CLOSED;
+    if (caller->pending)
+        caller->pending->caller = NULL;
     timer_cancel(&caller->timer);
     stream_close(caller->stream);
     caller->stream = NULL;
@@ -146,19 +158,47 @@ static bool refuse(struct caller *caller, int err)
     return true;
 }
 
+static void pending_free(struct pending *pending)
+{
+    reply_fini(&pending->reply);
+    free(pending);
+}
+
+/* Not from inside advance(): see answer(). */
+static void on_ready(struct reply *reply)
+{
+    struct pending *pending = LIST_ENTRY(reply, struct pending, reply);
+    struct caller *caller = pending->caller;
+    if (caller) {
+        caller->pending = NULL;
+        put_reply(caller, reply);
+        advance(caller);
+    }
+    pending_free(pending);
+}
+
 static bool answer(struct caller *caller)
 {
     struct admin_server *server = caller->server;
-    struct reply reply;
+    struct pending *pending = calloc(1, sizeof *pending);
     const struct ask ask = {
         .msg = &caller->msg,
         .body = buf_str(&caller->body),
         .is_unix = server->bound.kind == ADDR_UNIX,
     };
-    reply_init(&reply);
-    server->on_ask(&ask, &reply, server->arg);
-    put_reply(caller, &reply);
-    reply_fini(&reply);
+    if (!pending)
+        return refuse(caller, ERR_NO_MEMORY);
+    reply_init(&pending->reply);
+    server->on_ask(&ask, &pending->reply, server->arg);
+    if (pending->reply.is_later) {
+        pending->reply.on_ready = on_ready;
+        pending->caller = caller;
+        caller->pending = pending;
+        wait_for(caller, WAITS, LATER_MS);
+        return false;
+    }
+    put_reply(caller, &pending->reply);
+    pending_free(pending);
     return true;
 }
 
@@ -265,6 +305,7 @@ static void advance(struct caller *caller)
         case WRITES:
             goes_on = write_out(caller);
             break;
+        case WAITS:
         case LINGERS:
         case CLOSED:
             goes_on = false;
@@ -273,8 +314,8 @@ static void advance(struct caller *caller)
     }
     if (caller->state == CLOSED)
         return;
-    /* One request at a time: a caller that does not take its reply is not read from. */
-    stream_want_read(caller->stream, caller->state != WRITES);
+    /* One request at a time: a caller that waits for its reply or does not take it is not read from. */
+    stream_want_read(caller->stream, caller->state != WRITES && caller->state != WAITS);
     stream_want_write(caller->stream, caller->state == WRITES);
 }
 

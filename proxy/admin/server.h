@@ -1,7 +1,8 @@
 /* A small HTTP/1.1 server for few and patient callers: whole requests in, whole replies out, on one loop.
  *
  * Bounded: CALLERS_MAX connections (a new one takes the place of an idle one), heads of 16 KiB, bodies of 64
- * KiB, every wait DEADLINE_MS. Only for this room. Owner and thread: control. */
+ * KiB, every wait DEADLINE_MS, but for a reply that its handler has to wait for (reply_ready()): LATER_MS.
+ * Only for this room. Owner and thread: control. */
 #ifndef ADMIN_SERVER_H
 #define ADMIN_SERVER_H
 
@@ -14,6 +15,7 @@
 #define CALLERS_MAX 64
 #define BODY_MAX    (64 * 1024)
 #define DEADLINE_MS 5000
+#define LATER_MS    30000
 
 struct loop;
 struct admin_server;
@@ -25,7 +27,7 @@ struct ask {
     bool is_unix; /* it came through a unix socket */
 };
 
-/* Fills in the reply; called once for each request. */
+/* Fills in the reply, at once or later; called once for each request. */
 typedef void ask_fn(const struct ask *ask, struct reply *reply, void *arg);
 
 /* NULL and an errno in *out_errno. bound: what a port 0 became. */

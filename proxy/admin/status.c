@@ -144,19 +144,61 @@ static uint64_t sum_of(const struct admin *admin, enum lane_stat stat)
     return sum;
 }
 
+/* null: memory only. */
+static json_t *json_of_redis(const struct admin *admin)
+{
+    struct fleet_state state = { 0 };
+    if (!admin->hooks.fleet || !admin->hooks.fleet(admin->hooks.arg, &state))
+        return json_null();
+    json_t *asked = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I}", "hit", (json_int_t)sum_of(admin, LANE_TIER_HIT), "miss",
+        (json_int_t)sum_of(admin, LANE_TIER_MISS), "timeout", (json_int_t)sum_of(admin, LANE_TIER_TIMEOUT),
+        "error", (json_int_t)sum_of(admin, LANE_TIER_ERROR), "refused",
+        (json_int_t)sum_of(admin, LANE_TIER_REFUSED), "skipped",
+        (json_int_t)sum_of(admin, LANE_TIER_SKIPPED));
+    return json_pack("{s:s, s:b, s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "state",
+                     state.is_usable ? "up" : "down", "connected", (int)state.is_connected, "trusted",
+                     (int)state.is_trusted, "nodes", (int)state.nodes, "sequence", (json_int_t)state.sequence,
+                     "pending", (json_int_t)state.pending, "errors", (json_int_t)state.errors, "dropped",
+                     (json_int_t)state.dropped, "distrusts", (json_int_t)state.distrusts, "asked", asked);
+}
+
+/* Routes whose shared answers are not used any more: the leak sentinel found one that differs by who asks. */
+static json_t *json_of_quarantines(const struct world *world)
+{
+    unsigned max = world->config->route_count + 1; /* and what no route names */
+    struct quarantine *found = calloc(max, sizeof *found);
+    json_t *rows = found ? json_array() : NULL;
+    unsigned count = found ? world_quarantines(world, found, max) : 0;
+    for (unsigned i = 0; i < count; i++) {
+        char stored[17], fetched[17];
+        snprintf(stored, sizeof stored, "%016llx", (unsigned long long)found[i].stored_digest);
+        snprintf(fetched, sizeof fetched, "%016llx", (unsigned long long)found[i].fetched_digest);
+        json_array_append_new(rows, json_pack("{s:o, s:o, s:s, s:s}", "route", json_of_str(found[i].route),
+                                              "since", json_of_time(found[i].since_wall_ms), "stored", stored,
+                                              "fetched", fetched));
+    }
+    free(found);
+    return rows;
+}
+
 static json_t *json_of_cache(const struct admin *admin, const struct world *world)
 {
     struct cache_stats stats = { 0 };
     if (world->city->cache)
         cache_stats_read(world->city->cache, &stats);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "memory",
-                     (json_int_t)world->config->cache.memory_bytes, "bytes", (json_int_t)stats.bytes,
-                     "objects", (json_int_t)stats.objects, "hits", (json_int_t)sum_of(admin, LANE_CACHE_HITS),
-                     "misses", (json_int_t)sum_of(admin, LANE_CACHE_MISSES), "stale",
-                     (json_int_t)sum_of(admin, LANE_CACHE_STALE), "collapsed",
-                     (json_int_t)sum_of(admin, LANE_CACHE_COLLAPSED), "stored", (json_int_t)stats.stored,
-                     "evicted", (json_int_t)stats.evicted, "purged", (json_int_t)stats.purged, "invalidated",
-                     (json_int_t)stats.invalidated, "refused", (json_int_t)stats.refused);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "memory", (json_int_t)world->config->cache.memory_bytes, "bytes", (json_int_t)stats.bytes, "objects",
+        (json_int_t)stats.objects, "hits", (json_int_t)sum_of(admin, LANE_CACHE_HITS), "misses",
+        (json_int_t)sum_of(admin, LANE_CACHE_MISSES), "stale", (json_int_t)sum_of(admin, LANE_CACHE_STALE),
+        "collapsed", (json_int_t)sum_of(admin, LANE_CACHE_COLLAPSED), "stored", (json_int_t)stats.stored,
+        "evicted", (json_int_t)stats.evicted, "purged", (json_int_t)stats.purged, "invalidated",
+        (json_int_t)stats.invalidated, "refused", (json_int_t)stats.refused, "expired",
+        (json_int_t)stats.expired, "revalidated", (json_int_t)sum_of(admin, LANE_CACHE_REVALIDATED),
+        "refreshed", (json_int_t)sum_of(admin, LANE_CACHE_REFRESHED), "stood_in",
+        (json_int_t)sum_of(admin, LANE_CACHE_STOOD_IN), "redis", json_of_redis(admin), "quarantined",
+        json_of_quarantines(world));
 }
 
 void get_status(struct admin *admin, const struct call *call, struct reply *reply)

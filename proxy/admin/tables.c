@@ -98,6 +98,32 @@ static void put_time(struct table *table, const json_t *seconds)
 
 /* --- status --- */
 
+static void print_fleet(const json_t *redis)
+{
+    if (!json_is_object(redis))
+        return;
+    bool is_connected = json_is_true(json_object_get(redis, "connected"));
+    bool is_trusted = json_is_true(json_object_get(redis, "trusted"));
+    printf("fleet        redis %s, %s, %lld weirs, purge %lld%s\n", word(redis, "state"),
+           is_connected ? "connected" : "cut off", number(redis, "nodes"), number(redis, "sequence"),
+           is_trusted ? "" : "; what is stored is validated first");
+}
+
+/* Names of routes come from the config, and must not speak to the terminal either. */
+static void print_quarantines(const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *name = word(row, "route");
+        printf("QUARANTINE   route \"");
+        for (const char *at = name; *at; at++)
+            putchar((unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at);
+        printf("\" shares nothing since %s: its answers differ by who asks\n", word(row, "since"));
+    }
+}
+
 void tables_head(const json_t *status)
 {
     const json_t *config = json_object_get(status, "config");
@@ -117,6 +143,8 @@ void tables_head(const json_t *status)
     printf("cache        %lld objects, %.1f of %.0f MiB, %.1f %% hits\n", number(cache, "objects"),
            real(cache, "bytes") / 0x1p20, real(cache, "memory") / 0x1p20,
            asked > 0 ? answered / asked * 100 : 0.0);
+    print_fleet(json_object_get(cache, "redis"));
+    print_quarantines(json_object_get(cache, "quarantined"));
 }
 
 void tables_upstreams(const json_t *status)

@@ -41,3 +41,23 @@ struct hash128 hash_bytes128(const void *data, size_t len)
                                  : XXH3_128bits_withSeed(data, len, seed);
     return (struct hash128){ h.low64, h.high64 };
 }
+
+/* --- in pieces --- */
+
+_Static_assert(sizeof(XXH64_state_t) <= sizeof((struct hash_stream *)0)->state, "room for xxhash's state");
+
+void hash_stream_start(struct hash_stream *stream)
+{
+    XXH64_reset((XXH64_state_t *)(void *)stream->state, seed);
+}
+
+void hash_stream_add(struct hash_stream *stream, const void *data, size_t len)
+{
+    if (len > 0)
+        XXH64_update((XXH64_state_t *)(void *)stream->state, data, len);
+}
+
+uint64_t hash_stream_end(const struct hash_stream *stream)
+{
+    return XXH64_digest((const XXH64_state_t *)(const void *)stream->state);
+}

@@ -19,6 +19,15 @@ bool hash_init_secret(void);
 uint64_t hash_bytes(const void *data, size_t len);
 struct hash128 hash_bytes128(const void *data, size_t len);
 
+/* The same for bytes that come in pieces: equal bytes give equal digests, however they were cut. Not for what
+ * leaves this process, and not equal to hash_bytes(). */
+struct hash_stream {
+    _Alignas(8) unsigned char state[88];
+};
+void hash_stream_start(struct hash_stream *stream);
+void hash_stream_add(struct hash_stream *stream, const void *data, size_t len);
+uint64_t hash_stream_end(const struct hash_stream *stream);
+
 /* Fills out with the system's randomness (getrandom). False on failure. */
 bool random_fill(void *out, size_t len);
 

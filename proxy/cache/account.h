@@ -7,11 +7,15 @@
 #define CACHE_ACCOUNT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "base/str.h"
 
 struct cache;
+struct holding;
 
 struct account {
     /* Its generation in the upper half; in the lower how many findable objects carry it. One word, so
@@ -19,9 +23,15 @@ struct account {
     _Atomic uint64_t live;
     struct cache *cache;
     _Alignas(64) _Atomic uint64_t bytes; /* what it costs now; apart from what each look-up reads */
+    _Atomic uint64_t share_bytes;        /* over that it lives on what others leave */
     _Atomic uint32_t refs;
-    uint32_t purge_slot; /* in the cache's purged_ns */
+    uint32_t purge_slot;   /* in the cache's purged_ns */
+    _Atomic uint32_t hand; /* the shard to take from next when it is over its share */
+    _Atomic bool is_over;  /* it is listed: under the shares' lock, but for a look */
+    struct list over;      /* under the shares' lock */
     struct str name;
+    /* What it has in each shard, or NULL: under that shard's lock, but for a look. The name is behind it. */
+    struct holding *_Atomic holdings[];
 };
 
 /* A reference, or NULL when out of memory. */
@@ -43,8 +53,18 @@ uint64_t tenants_purge(struct cache *cache);
 uint64_t tenants_live(struct cache *cache); /* how many objects can be found */
 uint32_t account_purge_slot(struct str name);
 
-/* Charges memory to it and to the cache's budget. tenant NULL: nobody pays. */
+/* Cells of the store that it pays for (store_alloc()); with tenant NULL plain memory. hash: whose they are.
+ */
+void *account_alloc(struct account *tenant, size_t bytes, size_t least, uint32_t hash, size_t *out_bytes);
+void account_free(struct account *tenant, void *cell);
+void account_shrink(struct account *tenant, void *cell, size_t bytes);
+size_t account_cost(const struct account *tenant, void *cell);
+
+/* Charges memory of another kind to it and to the cache's budget. tenant NULL: nobody pays. */
 void account_charge(struct account *tenant, uint64_t bytes);
 void account_discharge(struct account *tenant, uint64_t bytes);
+
+/* Lists it if it is over its share. */
+void account_is_over(struct account *tenant);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "cache/memory.h"
 
@@ -38,7 +39,13 @@ struct cache *cache_new(const struct cache_options *options)
     cache->all_purged_ns = INT64_MIN;
     for (unsigned i = 0; i < PURGE_SLOTS; i++)
         cache->purged_ns[i] = INT64_MIN;
+    for (unsigned i = 0; i < TAG_SLOTS; i++)
+        cache->tag_purged_ns[i] = INT64_MIN;
     pthread_mutex_init(&cache->tenants_lock, NULL);
+    pthread_mutex_init(&cache->witness_lock, NULL);
+    store_init(&cache->store, &cache->used);
+    shares_init(&cache->shares);
+    store_set_warm(&cache->store, warm_bytes(options->memory_bytes));
 
     size_t bytes = sizeof *cache->shards << cache->shard_bits;
     cache->tenants = map_new();
@@ -77,6 +84,9 @@ void cache_unref(struct cache *cache)
         return;
     map_free(cache->tenants);
     pthread_mutex_destroy(&cache->tenants_lock);
+    pthread_mutex_destroy(&cache->witness_lock);
+    store_fini(&cache->store);
+    shares_fini(&cache->shares);
     free(cache);
 }
 
@@ -84,6 +94,8 @@ void cache_set(struct cache *cache, const struct cache_options *options)
 {
     atomic_store(&cache->limit, options->memory_bytes);
     atomic_store(&cache->object_max, options->object_max_bytes);
+    shares_apply(cache);
+    store_set_warm(&cache->store, warm_bytes(options->memory_bytes));
     cache_make_room(cache, 0);
 }
 
@@ -94,8 +106,10 @@ uint64_t cache_object_max(const struct cache *cache)
 
 bool cache_is_full(const struct cache *cache)
 {
+    /* Holes are no one's: they are filled or given back before anything is refused. */
+    uint64_t holes = atomic_load_explicit(&cache->store.holes, memory_order_relaxed);
     return atomic_load_explicit(&cache->used, memory_order_relaxed) >
-           atomic_load_explicit(&cache->limit, memory_order_relaxed);
+           atomic_load_explicit(&cache->limit, memory_order_relaxed) + holes;
 }
 
 /* --- looking --- */
@@ -109,9 +123,10 @@ void cache_find(struct cache *cache, const struct key *key, const struct message
     list_init(&victims);
     pthread_mutex_lock(&shard->lock);
     shard_match(shard, key, request, &match);
+    out->is_hot = match.object && match.object->freq >= FREQ_MAX;
     if (match.object) {
         object_ref(match.object);
-        if (match.object->freq < FREQ_MAX)
+        if (!out->is_hot)
             match.object->freq++;
     }
     out->object = match.object;
@@ -132,9 +147,7 @@ static bool selects_the_same(const struct object *a, const struct object *b)
         return false;
     if (object_is_marker(a) || object_is_marker(b))
         return true;
-    const struct object_meta *left = object_meta_of(a);
-    const struct object_meta *right = object_meta_of(b);
-    return str_eq(left->vary, right->vary) && str_eq(left->vary_key, right->vary_key);
+    return str_eq(object_vary(a), object_vary(b)) && str_eq(object_vary_key(a), object_vary_key(b));
 }
 
 /* Takes out what object replaces, what a purge left behind, and the oldest variant if there are too many. Of
@@ -159,22 +172,42 @@ again:
             shard_unlink(shard, found, victims);
             goto again;
         }
+        if (object_is_marker(found) || found == object)
+            continue;
         variants++;
-        if (!object_is_marker(found) && found != object &&
-            (!oldest || object_meta_of(found)->stored_wall_ms < object_meta_of(oldest)->stored_wall_ms))
+        if (!oldest || object_stored_ms(found) < object_stored_ms(oldest))
             oldest = found;
+        /* Of two that select, the newer one answers (RFC 9111 4), also if one millisecond saw both. */
+        if (object_stored_ms(found) == object_stored_ms(object))
+            object_facts(object)->stored_wall_ms++;
     }
-    if (variants >= VARIANTS_MAX && oldest)
+    if (variants >= VARIANTS_MAX)
         shard_unlink(shard, oldest, victims);
     return where;
 }
 
-/* Was something of this key, tenant or everything declared invalid since that fetch began? Its answer may be
- * older then. In the same millisecond nobody knows. */
+static bool has_purged_tag(const struct cache *cache, const struct object *object, int64_t fetch_started_ns)
+{
+    struct str rest = object_tags(object);
+    struct str tag;
+    if (rest.len == 0)
+        return false;
+    uint64_t tenant = hash_bytes(object->tenant->name.data, object->tenant->name.len);
+    while (tags_next(&rest, &tag)) {
+        if (atomic_load(&cache->tag_purged_ns[tag_hash(tenant, tag) % TAG_SLOTS]) >= fetch_started_ns ||
+            atomic_load(&cache->tag_purged_ns[tag_hash(0, tag) % TAG_SLOTS]) >= fetch_started_ns)
+            return true;
+    }
+    return false;
+}
+
+/* Was something of this key, tenant, tags or everything declared invalid since that fetch began? Its answer
+ * may be older then. In the same millisecond nobody knows. */
 static bool is_too_old(const struct shard *shard, const struct object *object, int64_t fetch_started_ns)
 {
     const struct cache *cache = shard->cache;
-    return shard->invalid_ns[object->hash % INVALID_SLOTS] >= fetch_started_ns ||
+    return has_purged_tag(cache, object, fetch_started_ns) ||
+           shard->invalid_ns[object->hash % INVALID_SLOTS] >= fetch_started_ns ||
            atomic_load(&cache->purged_ns[object->tenant->purge_slot]) >= fetch_started_ns ||
            atomic_load(&cache->all_purged_ns) >= fetch_started_ns;
 }
@@ -183,14 +216,14 @@ bool cache_insert(struct cache *cache, const struct key *key, struct object *obj
 {
     CHECK(object->tenant != NULL);
     CHECK(object->tenant->cache == cache);
-    const struct object_meta *meta = object_meta_of(object);
     struct shard *shard = shard_of(cache, object->hash);
     struct list victims;
     list_init(&victims);
     cache_make_room(cache, object->hash);
-    uint64_t size = meta->length >= 0 ? (uint64_t)meta->length : object_size(object);
-    bool is_in =
-        size <= cache_object_max(cache) && !cache_is_full(cache) && meta->vary_key.len <= VARY_KEY_MAX;
+    int64_t length = object_declared_length(object);
+    uint64_t size = length >= 0 ? (uint64_t)length : object_size(object);
+    bool is_in = size <= cache_object_max(cache) && !cache_is_full(cache) &&
+                 object_vary_key(object).len <= VARY_KEY_MAX && tags_are_allowed(object_tags(object));
     if (is_in) {
         /* The generation is read before the times are: a purge sets its time first, so it either is seen
          * here, or makes the generation outdated. */
@@ -209,20 +242,35 @@ bool cache_insert(struct cache *cache, const struct key *key, struct object *obj
     return is_in;
 }
 
+/* What the new marker replaces, else one too many of its primary key: whoever varies a credential would fill
+ * a key with them, and each look-up of the key walks over all. */
+static struct object *marker_to_drop(struct shard *shard, const struct key *key)
+{
+    struct object *found;
+    struct object *first_to_end = NULL;
+    unsigned count = 0;
+    for (uint32_t at = INDEX_START; (found = index_next(&shard->index, key, &at));) {
+        if (!object_is_marker(found))
+            continue;
+        if (object_is_dead(found) || str_eq(object_selector(found), key->selector))
+            return found;
+        count++;
+        if (!first_to_end || found->size < first_to_end->size)
+            first_to_end = found;
+    }
+    return count >= VARIANTS_MAX ? first_to_end : NULL;
+}
+
 void cache_insert_marker(struct cache *cache, const struct key *key, struct object *marker)
 {
     struct shard *shard = shard_of(cache, marker->hash);
     struct list victims;
     list_init(&victims);
     uint32_t generation = account_generation(marker->tenant);
-    struct object *found;
+    struct object *outdated;
     pthread_mutex_lock(&shard->lock);
-    for (uint32_t at = INDEX_START; (found = index_next(&shard->index, key, &at));) {
-        if (object_is_marker(found) && str_eq(object_selector(found), key->selector)) {
-            shard_unlink(shard, found, &victims);
-            break;
-        }
-    }
+    while ((outdated = marker_to_drop(shard, key)))
+        shard_unlink(shard, outdated, &victims);
     shard_link(shard, marker, generation, WHERE_SMALL);
     pthread_mutex_unlock(&shard->lock);
     victims_free(&victims);
@@ -232,13 +280,20 @@ void cache_insert_marker(struct cache *cache, const struct key *key, struct obje
 
 bool cache_refresh(struct cache *cache, const struct key *key, struct object *old, struct object *fresh)
 {
+    return cache_renew(cache, key, old, fresh, INT64_MAX);
+}
+
+bool cache_renew(struct cache *cache, const struct key *key, struct object *old, struct object *fresh,
+                 int64_t fetch_started_ns)
+{
     struct shard *shard = shard_of(cache, old->hash);
     struct list victims;
     list_init(&victims);
     pthread_mutex_lock(&shard->lock);
-    bool is_in = old->where != WHERE_NONE && !object_is_dead(old);
+    bool is_in = old->where != WHERE_NONE && !object_is_dead(old) &&
+                 !is_too_old(shard, old, fetch_started_ns) && !is_too_old(shard, fresh, fetch_started_ns) &&
+                 tags_are_allowed(object_tags(fresh)) && shard_swap(shard, old, fresh, &victims);
     if (is_in) {
-        shard_swap(shard, old, fresh, &victims);
         uint8_t freq = fresh->freq;
         replace(shard, key, fresh, &victims);
         fresh->freq = freq > fresh->freq ? freq : fresh->freq;

@@ -39,6 +39,17 @@ struct cache *cache_new(const struct cache_options *options);
 void cache_free(struct cache *cache); /* no flights left, no readers of growing objects */
 /* A reload. Shrinking evicts at once. */
 void cache_set(struct cache *cache, const struct cache_options *options);
+
+/* What of the budget a tenant may call its own, 0 to 1; all together may be more or less than 1. What others
+ * leave idle may be borrowed; within its share nobody loses anything to one who is over his. Copied; a reload
+ * calls it again. Until then all of it is everyone's. */
+struct cache_share {
+    struct str tenant;
+    double share;
+};
+void cache_set_shares(struct cache *cache, double fallback_share, const struct cache_share *rows,
+                      unsigned count);
+
 uint64_t cache_object_max(const struct cache *cache);
 /* The budget is spent on what cannot be evicted (it grows or is being read): a fetch that stores should go on
  * as a window, as if it were over object_max. */
@@ -51,6 +62,7 @@ struct cache_found {
     struct object *object;
     bool is_uncacheable; /* the key is remembered as not worth a flight: fetch past the cache */
     bool has_variants;   /* something has that primary key, but nothing is what this request selects */
+    bool is_hot;         /* object was looked for often of late: worth renewing before it goes stale */
 };
 
 /* Finds what is stored for key and request (for Vary). Of several matching variants the newest. */
@@ -80,7 +92,7 @@ enum flight_role {
     FLIGHT_LEAD,  /* fetch it; end with exactly one of flight_land, _scatter, _fail, _abandon */
     FLIGHT_WAIT,  /* on_news will be called, unless flight_quit() comes first */
     FLIGHT_AGAIN, /* something new was stored since you looked: look again */
-    FLIGHT_NONE,  /* out of memory: fetch for yourself */
+    FLIGHT_NONE,  /* out of memory: fetch for yourself. From flight_lead() also: somebody else does already */
 };
 
 struct flight;
@@ -90,6 +102,10 @@ struct flight;
 enum flight_role flight_join(struct cache *cache, const struct key *key, const struct message *request,
                              const struct object *seen, struct flight_waiter *waiter,
                              struct flight **out_flight);
+
+/* The same for who would not wait (renewing in the background): never FLIGHT_WAIT. */
+enum flight_role flight_lead(struct cache *cache, const struct key *key, const struct message *request,
+                             const struct object *seen, struct flight **out_flight);
 
 /* Everyone looks again. */
 void flight_land(struct flight *flight);
@@ -115,7 +131,11 @@ bool cache_insert(struct cache *cache, const struct key *key, struct object *obj
                   int64_t fetch_started_ns);
 
 /* A stored reply was validated (304) and got fresher metadata: replaces old by fresh, which shares old's
- * body. */
+ * body. False, and nothing changed, when old is not stored any more, no memory, or one of them was purged
+ * since fetch_started_ns. */
+bool cache_renew(struct cache *cache, const struct key *key, struct object *old, struct object *fresh,
+                 int64_t fetch_started_ns);
+/* The same for who knows no time: a soft purge in between is not seen, a hard one is. */
 bool cache_refresh(struct cache *cache, const struct key *key, struct object *old, struct object *fresh);
 
 /* Takes an object out of the index (broken, over object_max). Readers keep what they hold. */
@@ -128,15 +148,51 @@ uint64_t cache_invalidate(struct cache *cache, const struct key *key, int64_t no
 
 /* --- purging --- */
 
+#define CACHE_TAGS_MAX      64 /* of one object; with more, or a longer one, it is not stored: it could not be */
+#define CACHE_TAG_BYTES_MAX 256 /* purged by them all */
+
+enum purge_kind {
+    PURGE_URL,
+    PURGE_PREFIX,
+    PURGE_TAG,
+    PURGE_TENANT,
+    PURGE_ALL,
+};
+
+struct cache_purge {
+    enum purge_kind kind;
+    struct str tenant;     /* PREFIX, TAG, ALL: data NULL for every tenant. URL: the key says it */
+    const struct key *key; /* URL: its primary key, all that is selected below it */
+    /* TAG: the tag. PREFIX: "/path" of any origin, or "scheme://authority/path", of which what is before the
+     * path is compared as a whole and without case, and the path byte by byte: "/a" is a prefix of "/ab". */
+    struct str what;
+    bool is_soft; /* they stay, stale from now on */
+};
+
+/* Returns how many objects that could be found are gone; soft: how many became stale by it. What a fetch
+ * brings that began before now_ns does not come in, soft or not: it would come in fresh (see
+ * cache_invalidate()).
+ *
+ * Nothing is remembered but times, so a purge costs the same after a million others: a tenant and all O(1), a
+ * URL O(variants), a tag O(its objects + shards), a prefix and a soft purge of a tenant or of all a walk over
+ * everything. Whatever takes long holds no lock for more than some 50 us. Any thread. */
+uint64_t cache_purge(struct cache *cache, const struct cache_purge *purge, int64_t now_ns,
+                     int64_t now_wall_ms);
+
 uint64_t cache_purge_tenant(struct cache *cache, struct str tenant, int64_t now_ns);
 uint64_t cache_purge_all(struct cache *cache, int64_t now_ns);
+
+/* Walks over everything, in small bites, and returns in how many places the index and the tags do not agree
+ * with the objects: 0, or a bug. Any thread. */
+uint64_t cache_verify(struct cache *cache);
 
 struct cache_stats {
     uint64_t bytes;
     uint64_t objects;
     uint64_t stored;
     uint64_t evicted;
-    uint64_t purged;
+    uint64_t purged;  /* gone; what was made stale first counts here when it goes */
+    uint64_t expired; /* became stale by a soft purge */
     uint64_t invalidated;
     uint64_t refused; /* not admitted */
 };

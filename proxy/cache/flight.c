@@ -45,13 +45,12 @@ static void selection_make(struct selection *selection, struct shard *shard, con
         if (object_is_marker(object) || object_is_dead(object) ||
             !str_eq(object_selector(object), key->selector))
             continue;
-        if (!newest || object_meta_of(object)->stored_wall_ms > object_meta_of(newest)->stored_wall_ms)
+        if (!newest || object_stored_ms(object) > object_stored_ms(newest))
             newest = object;
     }
     selection->len = 0;
-    if (newest && request && object_meta_of(newest)->vary.len > 0)
-        selection->len =
-            vary_key(object_meta_of(newest)->vary, request, selection->bytes, sizeof selection->bytes);
+    if (newest && request && object_vary(newest).len > 0)
+        selection->len = vary_key(object_vary(newest), request, selection->bytes, sizeof selection->bytes);
     if (selection->len < 0)
         selection->len = 0;
 }
@@ -72,6 +71,16 @@ void flights_close(struct shard *shard, const struct key *key)
     for (struct flight *flight = *bucket_of(shard, key), *next; flight; flight = next) {
         next = flight->next;
         if (flight->key.hash == key->hash && str_eq(flight->key.primary, key->primary))
+            unlist(flight);
+    }
+}
+
+void flights_close_some(struct shard *shard, unsigned bucket,
+                        bool (*fits)(struct str primary, const void *arg), const void *arg)
+{
+    for (struct flight *flight = shard->flights[bucket], *next; flight; flight = next) {
+        next = flight->next;
+        if (fits(flight->key.primary, arg))
             unlist(flight);
     }
 }
@@ -121,47 +130,68 @@ static void flight_free(struct flight *flight)
     free(flight);
 }
 
+static void wait(struct flight *flight, struct flight_waiter *waiter)
+{
+    waiter->flight = flight;
+    waiter->shard = flight->shard;
+    __atomic_store_n(&waiter->state, WAITER_WAITS, __ATOMIC_RELAXED);
+    list_push_back(&flight->waiters, &waiter->link);
+    atomic_fetch_add_explicit(&flight->waiting, 1, memory_order_relaxed);
+}
+
+static struct flight *lead(struct shard *shard, const struct key *key, struct str vary)
+{
+    struct flight *flight = flight_new(shard, key, vary);
+    if (!flight)
+        return NULL;
+    struct flight **bucket = bucket_of(shard, key);
+    flight->next = *bucket;
+    *bucket = flight;
+    flight->is_listed = true;
+    return flight;
+}
+
+/* waiter NULL: would not wait. Under the shard's lock. */
+static enum flight_role join(struct shard *shard, const struct key *key, const struct message *request,
+                             const struct object *seen, struct flight_waiter *waiter,
+                             struct flight **out_flight)
+{
+    struct selection selection;
+    struct match match;
+    shard_match(shard, key, request, &match);
+    /* Whoever leads stores first and lands then, and we look at both under one lock: what is stored is seen
+     * here, or its flight is still there and will tell. */
+    if ((match.object && match.object != seen) || match.marker)
+        return FLIGHT_AGAIN;
+    selection_make(&selection, shard, key, request);
+    struct str vary = str_n(selection.bytes, (size_t)selection.len);
+    struct flight *flight = find(shard, key, vary);
+    if (flight && !waiter)
+        return FLIGHT_NONE;
+    if (flight) {
+        wait(flight, waiter);
+        return FLIGHT_WAIT;
+    }
+    *out_flight = lead(shard, key, vary);
+    return *out_flight ? FLIGHT_LEAD : FLIGHT_NONE;
+}
+
 enum flight_role flight_join(struct cache *cache, const struct key *key, const struct message *request,
                              const struct object *seen, struct flight_waiter *waiter,
                              struct flight **out_flight)
 {
     struct shard *shard = shard_of(cache, hash_fold(key->hash));
-    struct selection selection;
-    struct match match;
-    enum flight_role role;
     *out_flight = NULL;
     pthread_mutex_lock(&shard->lock);
-    shard_match(shard, key, request, &match);
-    /* Whoever leads stores first and lands then, and we look at both under one lock: what is stored is seen
-     * here, or its flight is still there and will tell. */
-    if ((match.object && match.object != seen) || match.marker) {
-        role = FLIGHT_AGAIN;
-        goto out;
-    }
-    selection_make(&selection, shard, key, request);
-    struct str vary = str_n(selection.bytes, (size_t)selection.len);
-    struct flight *flight = find(shard, key, vary);
-    if (flight) {
-        waiter->flight = flight;
-        waiter->shard = shard;
-        __atomic_store_n(&waiter->state, WAITER_WAITS, __ATOMIC_RELAXED);
-        list_push_back(&flight->waiters, &waiter->link);
-        atomic_fetch_add_explicit(&flight->waiting, 1, memory_order_relaxed);
-        role = FLIGHT_WAIT;
-        goto out;
-    }
-    flight = flight_new(shard, key, vary);
-    role = flight ? FLIGHT_LEAD : FLIGHT_NONE;
-    if (flight) {
-        struct flight **bucket = bucket_of(shard, key);
-        flight->next = *bucket;
-        *bucket = flight;
-        flight->is_listed = true;
-        *out_flight = flight;
-    }
-out:
+    enum flight_role role = join(shard, key, request, seen, waiter, out_flight);
     pthread_mutex_unlock(&shard->lock);
     return role;
+}
+
+enum flight_role flight_lead(struct cache *cache, const struct key *key, const struct message *request,
+                             const struct object *seen, struct flight **out_flight)
+{
+    return flight_join(cache, key, request, seen, NULL, out_flight);
 }
 
 /* Ends the flight and tells all its waiters. They come off the list as one, so the lock is held no longer for

@@ -6,9 +6,9 @@
 #include "cache/memory.h"
 #include "cache/object_inside.h"
 
-#define LOCKS        64
-#define PIECE_MIN    512
-#define COMPACT_FROM 256 /* unused bytes at the end that are worth a copy */
+#define LOCKS       64
+#define PIECE_MIN   512
+#define PIECE_LEAST 2048 /* what a block has left may be that little, and is used up */
 
 static pthread_mutex_t locks[LOCKS] = { [0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
 
@@ -27,13 +27,16 @@ struct growth *object_growth(const struct object *object)
 
 /* --- pieces --- */
 
-static struct object_piece *piece_new(struct account *tenant, uint32_t size)
+/* least: it may be smaller, where that fills up a block of the store. */
+static struct object_piece *piece_new(struct object *object, uint32_t size, uint32_t least)
 {
-    struct object_piece *piece = malloc(sizeof *piece + size);
+    struct object_piece *piece;
+    const size_t head = sizeof *piece;
+    size_t bytes;
+    piece = account_alloc(object->tenant, head + size, head + least, object->hash, &bytes);
     if (!piece)
         return NULL;
-    *piece = (struct object_piece){ .refs = 1, .size = size };
-    account_charge(tenant, malloc_usable_size(piece) + MALLOC_OVERHEAD);
+    *piece = (struct object_piece){ .refs = 1, .size = (uint32_t)(bytes - head) };
     return piece;
 }
 
@@ -43,8 +46,7 @@ uint64_t pieces_release(struct account *tenant, struct object_piece *piece)
     while (piece && atomic_fetch_sub_explicit(&piece->refs, 1, memory_order_acq_rel) == 1) {
         struct object_piece *next = piece->next;
         freed += piece->fill;
-        account_discharge(tenant, malloc_usable_size(piece) + MALLOC_OVERHEAD);
-        free(piece);
+        account_free(tenant, piece);
         piece = next;
     }
     return freed;
@@ -73,7 +75,7 @@ void object_release_piece(struct object *object, struct object_piece *piece)
  */
 static uint32_t next_piece_size(const struct object *object, uint64_t size, size_t len)
 {
-    int64_t length = object_meta_of(object)->length;
+    int64_t length = object_declared_length(object);
     uint64_t want =
         length >= 0 ? (uint64_t)length - size : (uint64_t)max_i64((int64_t)len, (int64_t)size / 2);
     if (length < 0 && want < PIECE_MIN && len < want)
@@ -84,7 +86,8 @@ static uint32_t next_piece_size(const struct object *object, uint64_t size, size
 /* Links a new piece behind the last one. Readers follow `next` only once the size is past it. */
 static bool add_piece(struct object *object, struct growth *growth, uint64_t size, size_t len)
 {
-    struct object_piece *piece = piece_new(object->tenant, next_piece_size(object, size, len));
+    uint32_t want = next_piece_size(object, size, len);
+    struct object_piece *piece = piece_new(object, want, want < PIECE_LEAST ? want : PIECE_LEAST);
     if (!piece)
         return false;
     struct object_piece *before = growth->last;
@@ -166,7 +169,7 @@ bool object_append(struct object *object, struct str bytes)
     if (bytes.len == 0)
         return true;
     uint64_t size = object_size(object);
-    int64_t length = object_meta_of(object)->length;
+    int64_t length = object_declared_length(object);
     CHECK(length < 0 || bytes.len <= (uint64_t)length - size);
     char *body = object_inline_body(object);
     if (body)
@@ -179,30 +182,13 @@ bool object_append(struct object *object, struct str bytes)
     return true;
 }
 
-/* The last piece of a body whose length nobody knew is too large. While nobody reads it may move. */
-static void compact(struct object *object)
+/* The last piece of a body whose length nobody knew is too large. A reader looks at no piece's size once it
+ * has read all of the body, so it may shrink under its eyes; `size` stays. */
+static void trim(struct object *object)
 {
-    pthread_mutex_t *lock = object_lock(object);
-    pthread_mutex_lock(lock);
-    struct growth *growth = object->growth;
-    struct object_piece *last = growth->last;
-    if (last && growth->readers == 0 && !object_is_window(object) &&
-        last->size - last->fill >= COMPACT_FROM) {
-        struct object_piece *exact = piece_new(object->tenant, last->fill);
-        struct object_piece **to = &growth->first;
-        while (exact && *to != last)
-            to = &(*to)->next;
-        if (exact) {
-            memcpy(exact->bytes, last->bytes, last->fill);
-            exact->fill = last->fill;
-            exact->refs = 2; /* its predecessor's and the writer's, as last had */
-            *to = growth->last = exact;
-            growth->front = growth->first;
-            last->refs = 1;
-            pieces_release(object->tenant, last);
-        }
-    }
-    pthread_mutex_unlock(lock);
+    struct object_piece *last = object->growth->last;
+    if (last && last->fill < last->size)
+        account_shrink(object->tenant, last, sizeof *last + last->fill);
 }
 
 static void end_writing(struct object *object)
@@ -216,10 +202,10 @@ static void end_writing(struct object *object)
 void object_seal(struct object *object)
 {
     CHECK(object_state(object) == OBJECT_GROWING);
-    int64_t length = object_meta_of(object)->length;
+    int64_t length = object_declared_length(object);
     CHECK(length < 0 || (uint64_t)length == object_size(object));
     if (length < 0)
-        compact(object);
+        trim(object);
     end_writing(object);
     publish(object, 0, OBJECT_SEALED);
     if (length < 0 && object->tenant) {

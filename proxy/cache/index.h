@@ -14,9 +14,10 @@ struct object;
 
 struct index {
     struct object **slots;
-    uint8_t *tags; /* 0: free; behind the slots, in one allocation */
+    uint8_t *marks; /* 0: free; behind the slots, in one allocation */
     uint32_t mask;
     uint32_t count;
+    uint64_t changes; /* so that who walks in bites knows whether it saw one state */
 };
 
 bool index_init(struct index *index); /* false when out of memory */
@@ -31,5 +32,17 @@ void index_swap(struct index *index, const struct object *old, struct object *fr
 /* All with that primary key: start with *at = INDEX_START; NULL at the end. Any change ends the walk. */
 #define INDEX_START UINT32_MAX
 struct object *index_next(const struct index *index, const struct key *key, uint32_t *at);
+
+/* A walk over all that is in it, in bites between which it may change: whatever was in it all the time is
+ * visited, some perhaps twice. Starts all zero. Goes by where objects belong, not by where they lie, since
+ * dropping moves others; after the table has grown it begins anew. */
+struct index_walk {
+    uint32_t at;
+    uint32_t mask;
+};
+
+/* Visits some homes objects. visit may drop the object it gets, and no other. False at the end. */
+bool index_bite(const struct index *index, struct index_walk *walk, unsigned homes,
+                void (*visit)(struct object *object, void *arg), void *arg);
 
 #endif

@@ -19,7 +19,8 @@
 struct object;
 struct cache;
 
-/* What is known about a reply besides its body. On reading, the views live as long as the object. */
+/* What is known about a reply besides its body. Durations of more than 24 days are kept in seconds, and -1
+ * for one that is negative. Strings but head are at most 64 KiB. */
 struct object_meta {
     int status;
     bool must_revalidate;
@@ -35,11 +36,16 @@ struct object_meta {
     struct str vary_key;      /* vary_key() of the request it was fetched for */
     int64_t stored_wall_ms;   /* when its head arrived (or it was validated) */
     int64_t fetched_wall_ms;  /* when its request was sent: what it may know about writes */
-    int64_t lifetime_ms;
+    int64_t lifetime_ms;      /* as it was when stored: object_lifetime_ms() is what holds now */
     int64_t initial_age_ms;
+    int64_t stale_while_revalidate_ms; /* RFC 5861; -1: not said */
+    int64_t stale_if_error_ms;         /* -1: not said */
+    bool is_guessed;                   /* RFC 9111 4.2.2: its lifetime is a heuristic */
+    bool is_partial;                   /* RFC 9111 3.3: it answers a part of the whole */
     int64_t length;    /* declared body length; -1: not declared (then object_size() knows it, once sealed) */
     struct str domain; /* for read-your-writes: which database, "" if not known */
     struct str position; /* how far the server was that gave it, "" if not known */
+    struct str tags;     /* what it may be purged by, each ended by a NUL; "" for none */
 };
 
 /* cache: whose budget it counts against; NULL: none (tests). One reference. NULL when out of memory. */
@@ -50,7 +56,27 @@ struct object *object_unref(struct object *object); /* any thread; NULL is fine;
 /* A new head and age for the same, sealed body (after a 304). NULL when out of memory. */
 struct object *object_renew(struct object *old, const struct object_meta *meta);
 
-const struct object_meta *object_meta(const struct object *object);
+/* What is kept is packed: at a million small objects it is a tenth of their memory. A view of it is filled
+ * where it is asked for, and lives as long as the block around the call; its strings as long as the object.
+ */
+#define object_meta(object) object_meta_read((object), &(struct object_meta){ 0 })
+const struct object_meta *object_meta_read(const struct object *object, struct object_meta *out);
+
+/* --- what changes while it is stored: any thread, no lock --- */
+
+int64_t object_lifetime_ms(const struct object *object);
+/* A soft purge: its lifetime ends now, if it has not yet. */
+void object_expire(struct object *object, int64_t now_wall_ms);
+/* When asking the app for it last failed, in the caller's seconds; 0: never. */
+uint32_t object_failed_at(const struct object *object);
+void object_set_failed_at(struct object *object, uint32_t seconds);
+
+/* The head of the request it was fetched with, shared by objects for which its bytes are equal (witness.h).
+ * Set before anybody else sees the object; takes a reference of its own. A renewed object has its
+ * predecessor's until another one is set. NULL: none. */
+struct witness;
+void object_set_witness(struct object *object, struct witness *witness);
+struct witness *object_witness(const struct object *object); /* borrowed: lives as long as the object */
 
 /* --- writing: the fetch's thread --- */
 

@@ -1,9 +1,11 @@
 /* What an object is made of: for the files of this room only.
  *
- * One allocation holds the object, its meta, the bytes they view and a short body of known length, since
- * at a million small objects every pointer counts. What only a growing object needs (who waits, who
- * reads) is apart in `growth` and goes when it is sealed. Fields marked `shard` are guarded by the
- * lock of the shard that the object's hash picks, those of `growth` by the object's own (object.c). */
+ * One cell of the store holds the object, its facts, its key, the text that its meta views and a short body
+ * of known length, since at a million small objects every pointer counts. What only a growing object needs
+ * (who waits, who reads) is apart in `growth` and goes when it is sealed. Fields marked `shard` are guarded
+ * by the lock of the shard that the object's hash picks, those of `growth` by the object's own (object.c).
+ *
+ * An object that nobody but its shard holds may move, under that shard's lock (clean.c). */
 #ifndef CACHE_OBJECT_INSIDE_H
 #define CACHE_OBJECT_INSIDE_H
 
@@ -11,11 +13,11 @@
 #include <stdatomic.h>
 
 #include "cache/object.h"
+#include "cache/store.h"
 
-#define INLINE_MAX      4096  /* a longer body is in pieces */
-#define PIECE_MAX       65536 /* bytes of the largest piece */
-#define OBJECT_MARKER   3     /* a fourth state: it only says that its key is uncacheable */
-#define MALLOC_OVERHEAD 16    /* a chunk's head, and what it is rounded up to */
+#define INLINE_MAX      4096 /* a longer body is in pieces */
+#define OBJECT_MARKER   3    /* a fourth state: it only says that its key is uncacheable */
+#define MALLOC_OVERHEAD 16   /* a chunk's head, and what it is rounded up to */
 
 struct account;
 struct growth;
@@ -34,13 +36,15 @@ struct object_piece {
     char bytes[];
 };
 
+#define PIECE_MAX ((uint32_t)(CELL_MAX - sizeof(struct object_piece))) /* a block of its own */
+
 struct object {
     _Atomic uint32_t refs;
     uint32_t generation; /* shard: its tenant's when it came in */
-    uint16_t primary_len;
-    uint16_t selector_len;
     uint32_t hash;
     uint32_t weight; /* shard: what its queue counts for it, in 16 bytes */
+    uint16_t primary_len;
+    uint16_t selector_len;
     _Atomic uint8_t state;
     _Atomic uint8_t is_window;
     uint8_t freq;           /* shard: uses since it was last looked at, at most FREQ_MAX */
@@ -52,14 +56,61 @@ struct object {
             *first; /* once sealed and no window: a reference, NULL if the body is inline or empty */
         struct growth *growth; /* else */
     };
-    struct list link; /* shard: in its queue */
+    struct list link;         /* shard: in its queue */
+    struct tag_links *tagged; /* shard: NULL when not in the index, or without tags */
+    struct witness *witness;  /* a reference, or NULL */
+    uint32_t turn;            /* shard: when it was put into its queue */
+    _Atomic uint32_t failed_at;
 };
 
-_Static_assert(sizeof(struct object) == 64, "a million of them: think before you add");
+_Static_assert(sizeof(struct object) == 88, "a million of them: think before you add");
 
-static inline struct object_meta *object_meta_of(const struct object *object)
+enum fact {
+    FACT_MUST_REVALIDATE = 1,
+    FACT_ALWAYS_REVALIDATE = 2,
+    FACT_ALLOWS_AUTHORIZATION = 4,
+    FACT_BY_TTL = 8,
+    FACT_GUESSED = 16,
+    FACT_PARTIAL = 32,
+    FACT_HAS_ETAG = 64,
+    FACT_HAS_MODIFIED = 128,
+    FACT_ETAG_APART = 256, /* not a view of the head */
+    FACT_MODIFIED_APART = 512,
+    FACT_HAS_LENGTH = 1024, /* it was declared */
+    FACT_INLINE = 2048,     /* the body is behind the text */
+    FACT_LONG = 4096,       /* its declared length is */
+};
+
+/* struct object_meta, packed; markers have none. Behind it primary, selector and text: vary, vary_key, head,
+ * domain, position, tags, validators that are no part of the head. Then the body if it is inline, or else its
+ * declared length, if it has one. Durations: duration_pack(). */
+struct facts {
+    int64_t stored_wall_ms;
+    _Atomic uint32_t lifetime;
+    uint32_t initial_age;
+    uint32_t stale_while_revalidate;
+    uint32_t stale_if_error;
+    uint32_t fetched_before; /* it was stored */
+    uint32_t head_len;
+    uint16_t status;
+    uint16_t flags; /* enum fact */
+    uint16_t body_len;
+    uint16_t vary_len;
+    uint16_t vary_key_len;
+    uint16_t etag_at; /* in the head */
+    uint16_t etag_len;
+    uint16_t modified_at;
+    uint16_t modified_len;
+    uint16_t domain_len;
+    uint16_t position_len;
+    uint16_t tags_len;
+};
+
+_Static_assert(sizeof(struct facts) == 56, "a million of them, too");
+
+static inline struct facts *object_facts(const struct object *object)
 {
-    return (struct object_meta *)(void *)(object + 1);
+    return (struct facts *)(void *)(uintptr_t)(object + 1);
 }
 
 static inline bool object_is_marker(const struct object *object)
@@ -71,7 +122,7 @@ static inline struct str object_primary(const struct object *object)
 {
     const char *bytes = (const char *)(object + 1);
     if (!object_is_marker(object))
-        bytes += sizeof(struct object_meta);
+        bytes += sizeof(struct facts);
     return str_n(bytes, object->primary_len);
 }
 
@@ -80,6 +131,38 @@ static inline struct str object_selector(const struct object *object)
     struct str primary = object_primary(object);
     return str_n(primary.data + primary.len, object->selector_len);
 }
+
+/* The rest of these: not for markers. */
+
+static inline const char *object_text(const struct object *object)
+{
+    return (const char *)(object + 1) + sizeof(struct facts) + object->primary_len + object->selector_len;
+}
+
+static inline struct str object_vary(const struct object *object)
+{
+    return str_n(object_text(object), object_facts(object)->vary_len);
+}
+
+static inline struct str object_vary_key(const struct object *object)
+{
+    const struct facts *facts = object_facts(object);
+    return str_n(object_text(object) + facts->vary_len, facts->vary_key_len);
+}
+
+static inline int64_t object_stored_ms(const struct object *object)
+{
+    return object_facts(object)->stored_wall_ms;
+}
+
+#define object_meta_of(object) object_meta(object)
+
+int64_t object_declared_length(const struct object *object); /* -1: none was */
+
+/* How many bytes facts, text and what is behind it take, and filling them in; meta.c. False when a part is
+ * too long. */
+bool facts_size(const struct object_meta *meta, size_t *out_bytes);
+void facts_put(struct object *object, const struct object_meta *meta);
 
 /* The 32 bits of a key's hash that an object keeps: shard, slot and tag all come from them. */
 static inline uint32_t hash_fold(uint64_t hash)

@@ -180,11 +180,24 @@ enum config_priority {
     PRIORITY_LOW
 };
 
+/* Request directives (RFC 9111 5.2.1) that a route may make mean nothing: clients abuse them. */
+enum config_ignorable {
+    IGNORABLE_NO_CACHE,
+    IGNORABLE_NO_STORE,
+    IGNORABLE_MAX_AGE,
+    IGNORABLE_MIN_FRESH,
+    IGNORABLE_MAX_STALE,
+    IGNORABLE_ONLY_IF_CACHED,
+};
+
+/* What a route says about the cache. A request that no route names, or whose route has no rule, gets what
+ * this holds when nothing is said: no ttl, the reply's own stale windows, SHARE_PUBLIC, the rest 0. */
 struct config_cache_rule {
-    int64_t ttl_ms;                    /* NEVER: only by the reply's own fields */
-    int64_t stale_while_revalidate_ms; /* these three 0: not */
+    int64_t ttl_ms; /* NEVER: only by the reply's own fields */
+    /* Both NEVER: not said; then the reply's own word holds, then the default (config_cache's, or none). */
+    int64_t stale_while_revalidate_ms;
     int64_t stale_if_error_ms;
-    int64_t brownout_ms;
+    int64_t brownout_ms; /* 0: not */
     enum config_share share;
     bool has_cookies; /* false: all cookies count as credentials */
     struct str *cookies;
@@ -192,6 +205,12 @@ struct config_cache_rule {
     struct str *tags;
     unsigned tag_count;
     bool is_for_all_tenants; /* scope: all_tenants */
+    bool is_heuristic_off;   /* heuristic: false */
+    bool is_query_sorted;    /* query: sorted, for the key only */
+    bool is_refresh_off;     /* refresh_ahead: false */
+    enum config_ignorable *ignores;
+    unsigned ignore_count;
+    unsigned ignored; /* the same as bits: 1 << enum config_ignorable */
 };
 
 struct config_route {
@@ -224,10 +243,21 @@ struct config_clients {
     int64_t connections; /* 0: auto, from the descriptor limit */
 };
 
+struct config_redis {
+    bool is_given;
+    struct str url;          /* secret: it may hold a password. Only its scheme was checked */
+    struct config_mark mark; /* where url was said, for what only who dials it can tell */
+    int64_t budget_ms;
+    struct str prefix;
+};
+
 struct config_cache {
     int64_t memory_bytes; /* 0: off */
     int64_t object_max_bytes;
     bool is_set_cookie_stored;
+    int64_t stale_if_error_ms; /* where neither reply nor route says */
+    int64_t leak_sample;       /* every n-th hit is compared with the app; 0: none */
+    struct config_redis redis;
 };
 
 struct config_log {

@@ -190,6 +190,17 @@ static bool is_text_of(enum setting_kind kind, struct str text)
     }
 }
 
+static enum scalar_result read_redis_url(struct str text, struct arena *arena, struct str *field)
+{
+    bool has_tls;
+    if (!value_is_redis_url(text, &has_tls))
+        return SCALAR_WRONG;
+    if (has_tls)
+        return SCALAR_NOT_BUILT;
+    *field = arena_str(arena, text);
+    return field->data ? SCALAR_OK : SCALAR_NO_MEMORY;
+}
+
 static enum scalar_result read_text(const struct setting *setting, struct str text, struct arena *arena,
                                     struct str folder, struct str *field)
 {
@@ -235,7 +246,7 @@ static enum scalar_result read_bool_or_word(const struct setting *setting, struc
         position = is_true;
     if (position < 0)
         return SCALAR_WRONG;
-    store_whole(setting, position, field);
+    store_whole(setting, setting->is_negated ? !position : position, field);
     return SCALAR_OK;
 }
 
@@ -268,6 +279,9 @@ enum scalar_result scalar_read(const struct setting *setting, struct str text, s
         break;
     case SETTING_CIDR:
         result = cidr_parse(text, field) ? SCALAR_OK : SCALAR_WRONG;
+        break;
+    case SETTING_REDIS_URL:
+        result = read_redis_url(text, arena, field);
         break;
     case SETTING_HOST_PATTERN:
     case SETTING_PATH_PATTERN:

@@ -92,6 +92,8 @@ static bool put_real(const struct setting *setting, double real, struct buf *out
 static bool put_word(const struct setting *setting, const void *field, struct buf *out, bool *out_is_there)
 {
     int position = setting->size == sizeof(bool) ? *(const bool *)field : *(const int *)field;
+    if (setting->is_negated)
+        position = !position;
     struct str word = setting->kind == SETTING_WORD ? value_word_at(setting->words, position)
                       : position                    ? STR("true")
                                                     : STR("false");
@@ -142,6 +144,8 @@ bool scalar_put(const struct setting *setting, const void *field, struct buf *ou
         *out_is_there = text->data != NULL;
         if (!text->data)
             return true;
+        if (setting->kind == SETTING_REDIS_URL)
+            return value_put_url_hidden(*text, out);
         return setting->is_secret ? buf_append_str(out, STR("\"(hidden)\"")) : scalar_put_text(*text, out);
     }
 }

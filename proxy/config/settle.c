@@ -103,6 +103,12 @@ static void settle_route(struct reading *r, struct config_route *route)
         r->is_out_of_memory = true;
 }
 
+static void settle_cache_rule(struct config_cache_rule *rule)
+{
+    for (unsigned i = 0; i < rule->ignore_count; i++)
+        rule->ignored |= 1U << rule->ignores[i];
+}
+
 void reading_settle(struct reading *r)
 {
     struct config *config = r->config;
@@ -111,8 +117,11 @@ void reading_settle(struct reading *r)
         config->workers = core_count();
     settle_tenants(r);
     settle_versions(&config->versions);
+    config->cache.redis.mark = reading_mark(r, &config->cache.redis.url);
     for (unsigned i = 0; i < config->upstream_count; i++)
         settle_plugins(r, &config->upstreams[i]);
-    for (unsigned i = 0; i < config->route_count; i++)
+    for (unsigned i = 0; i < config->route_count; i++) {
         settle_route(r, &config->routes[i]);
+        settle_cache_rule(&config->routes[i].cache);
+    }
 }

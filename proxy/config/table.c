@@ -36,6 +36,7 @@
 #define UNLIMITED          .may_be_unlimited = true,
 #define REQUIRED           .is_required = true,
 #define SECRET             .is_secret = true,
+#define NEGATED            .is_negated = true,
 #define NOT_BUILT          .is_not_built = true,
 #define WORDS_NOT_BUILT    .are_words_not_built = true,
 

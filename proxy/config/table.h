@@ -35,6 +35,8 @@
     X(FILE, "the path of a file that can be read", NULL)                                            \
     X(PATH, "a path", NULL)                                                                         \
     X(TEXT, "text without control characters", NULL)                                                \
+    X(REDIS_URL, "a URL such as redis://HOST:6379/0 (redis, unix, redis+unix or redis+sentinel)",   \
+      "^(redis|unix|redis\\+unix|redis\\+sentinel)://[^ ]")                                         \
     X(LINK, "a URL, without spaces, quotes or < >", "^[^ <>\"]+$")                                  \
     X(NAME, "1 to 63 of the characters A-Z a-z 0-9 _ . -", "^[A-Za-z0-9_.-]{1,63}$")                \
     X(TENANT, "1 to 63 of the characters a-z 0-9 _ -", "^[A-Za-z0-9_-]{1,63}$")                     \
@@ -82,6 +84,7 @@ struct setting {
     bool may_be_unlimited;
     bool is_required;
     bool is_secret;
+    bool is_negated; /* BOOL: the field holds the opposite */
     bool is_not_built;
     bool are_words_not_built;
     const char *help;

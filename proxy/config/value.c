@@ -254,6 +254,38 @@ bool value_is_link(struct str text)
     return text.len > 0 && text.len <= 1024;
 }
 
+bool value_is_redis_url(struct str text, bool *out_has_tls)
+{
+    ptrdiff_t colon = str_find(text, ':');
+    if (colon < 0 || text.len > 1024 || !str_has_prefix(str_from(text, (size_t)colon), STR("://")) ||
+        text.len == (size_t)colon + 3)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] <= ' ' || text.data[i] > '~')
+            return false;
+    }
+    struct str scheme = str_n(text.data, (size_t)colon);
+    *out_has_tls = str_eq(scheme, STR("rediss"));
+    return *out_has_tls || value_word(scheme, "redis|unix|redis+unix|redis+sentinel") >= 0;
+}
+
+/* A password that nobody escaped may hold "/" and "?" as well: everything up to the last "@" goes. */
+bool value_put_url_hidden(struct str url, struct buf *out)
+{
+    ptrdiff_t colon = str_find(url, ':');
+    struct str scheme = colon < 0 ? STR("") : str_n(url.data, (size_t)colon + 1);
+    struct str rest = str_from(url, scheme.len);
+    size_t from = rest.len;
+    while (from > 0 && rest.data[from - 1] != '@')
+        from--;
+    struct str shown = str_from(rest, from);
+    ptrdiff_t query = str_find(shown, '?');
+    if (query >= 0)
+        shown.len = (size_t)query;
+    return buf_printf(out, "\"%.*s%s%.*s%s\"", STR_FMT(scheme), from == 0 ? "" : "//(hidden)@",
+                      STR_FMT(shown), query >= 0 ? "?(hidden)" : "");
+}
+
 static bool put_with_unit(int64_t number, const struct unit *units, size_t unit_count, struct buf *out)
 {
     for (size_t i = 0; i < unit_count; i++) {

@@ -54,6 +54,9 @@ bool value_is_route_path(struct str text);
 /* Visible ASCII that may stand between < and > in a Link header. */
 bool value_is_link(struct str text);
 
+/* Visible ASCII behind one of the schemes of Redis and "://". What it means is for those who dial it. */
+bool value_is_redis_url(struct str text, bool *out_has_tls);
+
 /* True if text holds a byte below 0x20 or DEL. */
 bool value_has_control(struct str text);
 
@@ -63,5 +66,8 @@ bool value_put_size(int64_t bytes, struct buf *out);
 bool value_put_rate(double per_s, struct buf *out);
 bool value_put_date(int64_t s, struct buf *out);
 bool value_put_number(double number, struct buf *out);
+
+/* A URL without its secrets: what stands before the host, and the query, may hold a password. */
+bool value_put_url_hidden(struct str url, struct buf *out);
 
 #endif

@@ -62,8 +62,22 @@ static bool any_etag_matches(const struct message *request, struct str etag)
     return false;
 }
 
-enum precondition precondition_of(const struct message *request, struct str etag, struct str last_modified,
-                                  int64_t now_s)
+/* RFC 9110 13.1.3, RFC 9111 4.3.2. A date that cannot be read says nothing. */
+static bool is_unmodified(const struct message *request, struct str last_modified, int64_t date_s,
+                          int64_t now_s)
+{
+    const struct field *since = message_field(request, FIELD_IF_MODIFIED_SINCE);
+    int64_t since_s;
+    int64_t modified_s = date_s;
+    if (!since || message_next(request, since) || !http_date_parse(since->value, now_s, &since_s))
+        return false;
+    if (last_modified.len > 0 ? !http_date_parse(last_modified, now_s, &modified_s) : date_s < 0)
+        return false;
+    return modified_s <= since_s;
+}
+
+enum precondition precondition_at(const struct message *request, struct str etag, struct str last_modified,
+                                  int64_t date_s, int64_t now_s)
 {
     /* RFC 9111 4.3.2: If-Match and If-Unmodified-Since are not a cache's to judge; use_of() has sent such
      * requests on. */
@@ -74,14 +88,47 @@ enum precondition precondition_of(const struct message *request, struct str etag
             return CONDITION_PASSES;
         return is_read ? CONDITION_NOT_MODIFIED : CONDITION_FAILED;
     }
-    const struct field *since = message_field(request, FIELD_IF_MODIFIED_SINCE);
-    int64_t since_s;
-    int64_t modified_s;
-    if (!is_read || !since || message_next(request, since) ||
-        !http_date_parse(since->value, now_s, &since_s) ||
-        !http_date_parse(last_modified, now_s, &modified_s))
-        return CONDITION_PASSES;
-    return modified_s <= since_s ? CONDITION_NOT_MODIFIED : CONDITION_PASSES;
+    return is_read && is_unmodified(request, last_modified, date_s, now_s) ? CONDITION_NOT_MODIFIED
+                                                                           : CONDITION_PASSES;
+}
+
+enum precondition precondition_of(const struct message *request, struct str etag, struct str last_modified,
+                                  int64_t now_s)
+{
+    return precondition_at(request, etag, last_modified, -1, now_s);
+}
+
+static bool is_same(struct str a, struct str b)
+{
+    return a.len > 0 && str_eq(a, b);
+}
+
+bool not_modified_is_for(struct str etag, struct str last_modified, const struct message *reply)
+{
+    struct str new_etag = message_value(reply, FIELD_ETAG);
+    struct str new_modified = message_value(reply, FIELD_LAST_MODIFIED);
+    if (new_etag.len > 0 && etag.len > 0) {
+        /* Two strong ones must be the same. Servers that compress weaken the tag of a 200 and not that of the
+         * 304: that one is an answer to the weak tag we asked with, so it is meant. */
+        return str_eq(new_etag, etag) || etag_matches(new_etag, etag, true);
+    }
+    if (new_modified.len > 0)
+        return is_same(new_modified, last_modified);
+    /* Without any validator it speaks of what we asked about, and that was this one reply. */
+    return new_etag.len == 0;
+}
+
+enum head_says head_says_of(struct str etag, struct str last_modified, int64_t length,
+                            const struct message *reply)
+{
+    if (reply->status != 200)
+        return HEAD_SAYS_NOTHING;
+    struct str new_etag = message_value(reply, FIELD_ETAG);
+    struct str new_modified = message_value(reply, FIELD_LAST_MODIFIED);
+    bool is_other = (new_etag.len > 0 && !str_eq(new_etag, etag)) ||
+                    (new_modified.len > 0 && !str_eq(new_modified, last_modified)) ||
+                    (reply->has_length && length >= 0 && reply->content_length != (uint64_t)length);
+    return is_other ? HEAD_INVALIDATES : HEAD_UPDATES;
 }
 
 bool last_modified_is_strong(struct str last_modified, struct str date, int64_t now_s)

@@ -93,3 +93,41 @@ enum range_verdict ranges_of(const struct message *request, struct str etag, str
     /* An empty representation has no range to be outside of. */
     return has_any && length > 0 ? RANGE_UNSATISFIABLE : RANGE_WHOLE;
 }
+
+bool content_range_parse(struct str value, struct content_range *out)
+{
+    if (!str_has_iprefix(value, STR("bytes ")))
+        return false;
+    struct str rest = str_from(value, 6);
+    struct str first;
+    struct str last;
+    uint64_t total = (uint64_t)INT64_MAX;
+    if (!str_split(&rest, '-', &first) || !str_split(&rest, '/', &last) || !rest.data)
+        return false;
+    bool is_unknown = str_eq(rest, STR("*"));
+    if (!str_to_u64(first, &out->first) || !str_to_u64(last, &out->last) ||
+        (!is_unknown && !str_to_u64(rest, &total)))
+        return false;
+    /* RFC 9110 14.4: invalid when it ends before it begins, or behind the representation's end. */
+    if (out->last < out->first || out->last >= total || total > (uint64_t)INT64_MAX)
+        return false;
+    out->total = is_unknown ? -1 : (int64_t)total;
+    return true;
+}
+
+bool content_range_read(const struct message *reply, struct content_range *out)
+{
+    const struct field *field = message_field(reply, FIELD_CONTENT_RANGE);
+    return field && !message_next(reply, field) && content_range_parse(field->value, out);
+}
+
+bool may_combine(struct str old_etag, struct str old_last_modified, const struct message *new_reply)
+{
+    struct str etag = message_value(new_reply, FIELD_ETAG);
+    struct str modified = message_value(new_reply, FIELD_LAST_MODIFIED);
+    if (old_etag.len > 0 || etag.len > 0)
+        return etag_is_strong(old_etag) && str_eq(old_etag, etag);
+    /* Both dates come from this one reply: which century a two-digit year means changes nothing. */
+    return old_last_modified.len > 0 && str_eq(old_last_modified, modified) &&
+           last_modified_is_strong(modified, message_value(new_reply, FIELD_DATE), 0);
+}

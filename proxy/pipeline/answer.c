@@ -6,6 +6,7 @@
 #include "http/date.h"
 #include "pipeline/client.h"
 #include "pipeline/fetch.h"
+#include "pipeline/parts.h"
 #include "policy/ratelimit.h"
 
 #define PUMP_IOV 32
@@ -21,6 +22,27 @@ static void put_number(struct writer *w, int64_t value)
     writer_put_u64(w, (uint64_t)value);
 }
 
+/* The primary key as a structured field's string: tenant, then the URL. */
+static void put_key(const struct request *req, struct writer *w)
+{
+    struct str rest = req->key.primary;
+    struct str part;
+    writer_put(w, STR("; key=\""));
+    for (unsigned i = 0; i < 4; i++) {
+        static const struct str before[] = { STR_INIT(""), STR_INIT(" "), STR_INIT("://"), STR_INIT("") };
+        ptrdiff_t end = i < 3 ? str_find(rest, '\0') : (ptrdiff_t)rest.len;
+        part = str_n(rest.data, (size_t)end);
+        rest = i < 3 ? str_from(rest, (size_t)end + 1) : rest;
+        writer_put(w, before[i]);
+        for (size_t k = 0; k < part.len; k++) { /* RFC 9651 3.3.3: these two are escaped */
+            if (part.data[k] == '"' || part.data[k] == '\\')
+                writer_put(w, STR("\\"));
+            writer_put(w, str_n(part.data + k, 1));
+        }
+    }
+    writer_put(w, STR("\""));
+}
+
 /* RFC 9211. ttl_ms INT64_MIN: not known. */
 static void put_cache_status(const struct request *req, struct writer *w, int64_t ttl_ms)
 {
@@ -32,17 +54,20 @@ static void put_cache_status(const struct request *req, struct writer *w, int64_
         [FWD_VARY_MISS] = "vary-miss",
         [FWD_REQUEST] = "request",
         [FWD_STALE] = "stale",
+        [FWD_PARTIAL] = "partial",
     };
     if (!req->key.primary.data)
         return;
     writer_put(w, STR("Cache-Status: weir"));
     if (req->forwarded == FWD_NONE) {
         writer_put(w, STR("; hit"));
-    } else {
+    } else if (req->answer != ANSWERS_PROBLEM || req->attempts > 0) { /* else it went nowhere */
         writer_put(w, STR("; fwd="));
         writer_put(w, str_of(words[req->forwarded]));
-        if (req->is_revalidated)
-            writer_put(w, STR("; fwd-status=304"));
+        if (req->forwarded_status) {
+            writer_put(w, STR("; fwd-status="));
+            put_number(w, req->forwarded_status);
+        }
         if (req->is_stored)
             writer_put(w, STR("; stored"));
     }
@@ -52,6 +77,8 @@ static void put_cache_status(const struct request *req, struct writer *w, int64_
     }
     if (req->is_collapsed)
         writer_put(w, STR("; collapsed"));
+    if (req->is_peer_trusted)
+        put_key(req, w);
     if (req->cache_detail) {
         writer_put(w, STR("; detail="));
         writer_put(w, str_of(req->cache_detail));
@@ -196,12 +223,14 @@ void answer_relay_head(struct request *req, const struct message *reply)
 
 /* --- stored replies --- */
 
-bool answer_stored_head(struct writer *w, const struct message *reply, int64_t wall_ms)
+bool answer_stored_head(struct writer *w, const struct message *reply, const struct cache_control *control,
+                        int64_t wall_ms)
 {
     writer_status_line(w, reply->status, reply->reason);
     for (unsigned i = 0; i < reply->field_count; i++) {
         const struct field *field = &reply->fields[i];
-        if (answer_passes_field(reply, field) && !(field_traits(field->id) & FIELD_NOT_STORED))
+        if (answer_passes_field(reply, field) && !(field_traits(field->id) & FIELD_NOT_STORED) &&
+            !field_is_kept_out(control, field->name))
             writer_copy_field(w, field);
     }
     if (!reply->first[FIELD_DATE]) {
@@ -231,9 +260,11 @@ static void put_age(const struct request *req, struct writer *w, const struct ob
 {
     const struct freshness freshness = { .initial_age_ms = meta->initial_age_ms };
     int64_t age_ms = age_ms_at(&freshness, meta->stored_wall_ms, loop_wall_ms(req->lane->loop));
-    *out_ttl_ms = meta->lifetime_ms - age_ms / 1000 * 1000; /* in whole seconds, so that it and Age add up */
+    int64_t lifetime_ms = object_lifetime_ms(req->reader.object);
+    *out_ttl_ms = lifetime_ms - age_ms / 1000 * 1000; /* in whole seconds, so that it and Age add up */
     /* What was just fetched is no stored answer: it only has an age if it came with one. */
-    if (req->forwarded != FWD_NONE && !req->is_revalidated && meta->initial_age_ms < 1000)
+    if (req->forwarded != FWD_NONE && !req->is_revalidated && !req->is_collapsed &&
+        meta->initial_age_ms < 1000 && req->outcome != OUTCOME_STALE)
         return;
     writer_field_u64(w, STR("Age"), (uint64_t)(age_ms / 1000));
 }
@@ -248,6 +279,15 @@ static struct str stored_field(const struct object_meta *meta, struct str name)
             return str_trim(str_n(line.data + name.len, line.len - name.len - 1));
     }
     return (struct str){ NULL, 0 };
+}
+
+/* When it was made, as far as that is known (RFC 9111 4.3.2). */
+static int64_t date_of(const struct object_meta *meta)
+{
+    int64_t date_s;
+    return http_date_parse(stored_field(meta, STR("date:")), meta->stored_wall_ms / 1000, &date_s)
+               ? date_s
+               : meta->stored_wall_ms / 1000;
 }
 
 /* 304 and 412: the head without what describes a body. */
@@ -278,24 +318,58 @@ static void answer_without_body(struct request *req, const struct object_meta *m
     req->carrier->write(req, NULL, 0, WRITE_COPY | WRITE_LAST);
 }
 
-/* 416, and 206 for one range of a whole object. True: the head is begun. */
+/* How many bytes of which representation an object holds: all of one, or a part. False: not known yet. */
+static bool extent_of(const struct object *object, const struct object_meta *meta, struct content_range *out)
+{
+    if (meta->is_partial)
+        return part_place(meta, out);
+    int64_t length = object_state(object) == OBJECT_SEALED ? (int64_t)object_size(object) : meta->length;
+    *out = (struct content_range){ 0, length > 0 ? (uint64_t)length - 1 : 0, length };
+    return length >= 0 && meta->status == 200;
+}
+
+static void put_range_head(struct writer *w, const struct object_meta *meta, const struct range *range,
+                           int64_t total)
+{
+    char text[96];
+    struct str rest = str_from(meta->head, (size_t)str_find(meta->head, '\n') + 1);
+    while (rest.len > 0) {
+        size_t end = (size_t)str_find(rest, '\n') + 1;
+        if (!meta->is_partial || !str_has_iprefix(rest, STR("content-range:")))
+            writer_put(w, str_n(rest.data, end));
+        rest = str_from(rest, end);
+    }
+    int len = snprintf(text, sizeof text, "bytes %llu-%llu/%lld", (unsigned long long)range->first,
+                       (unsigned long long)range->last, (long long)total);
+    writer_field(w, STR("Content-Range"), str_n(text, (size_t)len));
+}
+
+static void put_unsatisfiable(const struct request *req, struct writer *w, int64_t total)
+{
+    char text[64];
+    int len = snprintf(text, sizeof text, "bytes */%lld", (long long)total);
+    put_date(req, w);
+    writer_field(w, STR("Content-Range"), str_n(text, (size_t)len));
+}
+
+/* 416, and 206 for one range of what is stored. True: the head is begun. */
 static bool answer_range(struct request *req, const struct object_meta *meta)
 {
-    struct object *object = req->reader.object;
+    struct content_range extent;
     struct range range;
     unsigned count = 0;
     int64_t ttl_ms;
-    char text[96];
 
-    if (!req->asks.has_range || meta->status != 200 || object_state(object) != OBJECT_SEALED)
+    if (!req->asks.has_range || req->msg.method != METHOD_GET || req->takes_whole_part ||
+        !extent_of(req->reader.object, meta, &extent))
         return false;
-    uint64_t length = object_size(object);
     /* A date that is no strong validator can't hold an If-Range (RFC 9110 13.1.5). */
     struct str date = stored_field(meta, STR("date:"));
     struct str modified = meta->last_modified;
     if (!last_modified_is_strong(modified, date, loop_wall_ms(req->lane->loop) / 1000))
         modified = (struct str){ NULL, 0 };
-    enum range_verdict verdict = ranges_of(&req->msg, meta->etag, modified, length, &range, 1, &count);
+    enum range_verdict verdict =
+        ranges_of(&req->msg, meta->etag, modified, (uint64_t)extent.total, &range, 1, &count);
     if (verdict == RANGE_WHOLE || (verdict == RANGE_PARTS && count != 1))
         return false;
 
@@ -303,34 +377,15 @@ static bool answer_range(struct request *req, const struct object_meta *meta)
     bool is_part = verdict == RANGE_PARTS;
     writer_status_line(&w, is_part ? 206 : 416, (struct str){ NULL, 0 });
     if (is_part)
-        writer_put(&w, str_from(meta->head, (size_t)str_find(meta->head, '\n') + 1));
+        put_range_head(&w, meta, &range, extent.total);
     else
-        put_date(req, &w);
-    int len = is_part ? snprintf(text, sizeof text, "bytes %llu-%llu/%llu", (unsigned long long)range.first,
-                                 (unsigned long long)range.last, (unsigned long long)length)
-                      : snprintf(text, sizeof text, "bytes */%llu", (unsigned long long)length);
-    writer_field(&w, STR("Content-Range"), str_n(text, (size_t)len));
+        put_unsatisfiable(req, &w, extent.total);
     put_age(req, &w, meta, &ttl_ms);
     put_ours(req, &w, ttl_ms);
     req->left_bytes = is_part ? range.last - range.first + 1 : 0;
-    req->skip_bytes = is_part ? range.first : 0;
+    req->skip_bytes = is_part ? range.first - extent.first : 0;
     begin(req, &w, is_part ? 206 : 416, (int64_t)req->left_bytes);
     return true;
-}
-
-/* Moves the reader to where a range begins. */
-static void skip_to_range(struct request *req)
-{
-    struct iovec iov[PUMP_IOV];
-    int count;
-    while (req->skip_bytes > 0 && object_peek(&req->reader, iov, PUMP_IOV, &count) == OBJECT_BYTES) {
-        uint64_t bytes = 0;
-        for (int i = 0; i < count; i++)
-            bytes += iov[i].iov_len;
-        bytes = bytes < req->skip_bytes ? bytes : req->skip_bytes;
-        object_skip(&req->reader, bytes);
-        req->skip_bytes -= bytes;
-    }
 }
 
 void answer_object(struct request *req)
@@ -340,7 +395,7 @@ void answer_object(struct request *req)
     int64_t ttl_ms;
 
     if (meta->status == 200 && req->asks.has_conditions) {
-        switch (precondition_of(&req->msg, meta->etag, meta->last_modified,
+        switch (precondition_at(&req->msg, meta->etag, meta->last_modified, date_of(meta),
                                 loop_wall_ms(req->lane->loop) / 1000)) {
         case CONDITION_NOT_MODIFIED:
             answer_without_body(req, meta, 304);
@@ -360,12 +415,16 @@ void answer_object(struct request *req)
         if (meta->status == 204 || meta->status == 304)
             length = -2;
         writer_put(&w, meta->head);
+        if (UNLIKELY(req->kept_out.len > 0))
+            writer_put(&w, req->kept_out);
         put_age(req, &w, meta, &ttl_ms);
         put_ours(req, &w, ttl_ms);
         begin(req, &w, meta->status, length);
     }
     if (req->msg.method == METHOD_HEAD)
         req->left_bytes = 0;
-    skip_to_range(req);
+    if (req->errand &&
+        req->errand != ERRAND_CHECK) /* its body has no reader: what is stored grows by itself */
+        req->left_bytes = 0;
     answer_pump(req);
 }

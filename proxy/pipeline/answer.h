@@ -20,9 +20,10 @@ void answer_relay_head(struct request *req, const struct message *reply);
 /* Sends more of the object: when the client can take more, or there is more. */
 void answer_pump(struct request *req);
 
-/* The field lines of a reply as they are stored, status line first (see object_meta.head). False if it does
- * not fit. */
-bool answer_stored_head(struct writer *w, const struct message *reply, int64_t wall_ms);
+/* The field lines of a reply as they are stored, status line first (see object_meta.head), without what
+ * control says to keep out. False if it does not fit. */
+bool answer_stored_head(struct writer *w, const struct message *reply, const struct cache_control *control,
+                        int64_t wall_ms);
 
 /* Which of a reply's fields go on to the client. */
 bool answer_passes_field(const struct message *reply, const struct field *field);

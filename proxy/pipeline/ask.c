@@ -1,6 +1,9 @@
 #include "pipeline/ask.h"
 
+#include <stdio.h>
+
 #include "pipeline/client.h"
+#include "pipeline/parts.h"
 
 /* Conditions and ranges of a client whose answer is to be stored: the app is asked for the whole. */
 static bool is_condition(enum field_id id)
@@ -16,6 +19,11 @@ static bool is_condition(enum field_id id)
     default:
         return false;
     }
+}
+
+static bool is_range(enum field_id id)
+{
+    return id == FIELD_RANGE || id == FIELD_IF_RANGE;
 }
 
 /* A header that names the tenant, believed from trusted peers only. */
@@ -53,6 +61,9 @@ static bool goes_on(const struct fetch *fetch, const struct field *field)
     case FIELD_VIA:
     case FIELD_EXPECT:
     case FIELD_WEIR_POSITION:
+    case FIELD_WEIR_CACHE_CONTROL:
+    case FIELD_WEIR_PURGE:
+    case FIELD_WEIR_REPLAY:
         return false; /* written below, or weir's own business */
     case FIELD_TRACEPARENT:
     case FIELD_TRACESTATE:
@@ -60,7 +71,8 @@ static bool goes_on(const struct fetch *fetch, const struct field *field)
     default:
         break;
     }
-    if (req->may_store && is_condition(field->id))
+    if ((req->may_store || req->errand) && is_condition(field->id) &&
+        !(req->asks_part && is_range(field->id)))
         return false;
     if (!req->is_peer_trusted && is_tenant_header(req, field))
         return false;
@@ -114,6 +126,8 @@ static void put_origin(const struct request *req, struct writer *w)
     if (req->client &&
         req->client->peer.sa.sa_family != AF_UNIX) /* "unknown" is RFC 7239's word for the rest */
         addr_format_host(&req->client->peer.sa, peer, sizeof peer);
+    else if (req->peer_text.data) /* an errand goes on as whom it was made after */
+        snprintf(peer, sizeof peer, "%.*s", STR_FMT(req->peer_text));
     struct str proto = req->is_https ? STR("https") : STR("http");
     struct str host = req->msg.authority;
     struct str given_host = message_value(&req->msg, FIELD_X_FORWARDED_HOST);
@@ -179,7 +193,7 @@ static void put_framing(const struct fetch *fetch, struct writer *w)
 /* What a stale copy would have to be for the app to say 304. */
 static void put_validators(const struct request *req, struct writer *w)
 {
-    if (!req->stale)
+    if (!req->is_validating)
         return;
     const struct object_meta *meta = object_meta(req->stale);
     if (meta->etag.data)
@@ -204,6 +218,8 @@ bool ask_head(struct fetch *fetch, struct writer *w)
     }
     put_cookies(req, w);
     put_validators(req, w);
+    if (req->completes_part)
+        part_put_conditions(req, w);
     put_list(req, w, FIELD_VIA, req->msg.minor == 0 ? STR("1.0 weir") : STR("1.1 weir"), true);
     put_origin(req, w);
     put_trace(req, w);

@@ -54,8 +54,7 @@ static struct request *new_request(struct client *client, struct str head, int e
     if (err)
         memset(&req->msg, 0, offsetof(struct message, next));
     else
-        err = message_read_request(&req->msg, req->upload, &limits);
-    req->upload = (struct str){ NULL, 0 };
+        err = message_read_request(&req->msg, req->head_text, &limits);
     req->err = err;
     client->is_broken = err != 0;
     client->closes = client->closes || err || !req->msg.is_keep_alive || lane->is_draining ||

@@ -4,7 +4,9 @@
 
 #include "base/err.h"
 #include "pipeline/answer.h"
+#include "pipeline/parts.h"
 #include "pipeline/plugin.h"
+#include "pipeline/stored.h"
 
 #define FREE_FETCHES_MAX 256
 
@@ -196,7 +198,8 @@ void fetch_failed(struct fetch *fetch)
     int err = fetch->err;
 
     CHECK(err < 0);
-    plugins_answered(fetch, NULL, err_status(err), &verdict);
+    if (fetch->app_status == 0)
+        plugins_answered(fetch, NULL, err_status(err), &verdict);
     if (fetch->flight) {
         flight_fail(fetch->flight, err);
         fetch->flight = NULL;
@@ -205,7 +208,7 @@ void fetch_failed(struct fetch *fetch)
     request_hold(req);
     fetch_end(fetch);
     if (is_attached && !req->is_recorded)
-        request_resume(req, request_fail(req, err));
+        request_resume(req, stored_or_fail(req, err, fetch->app_status));
     request_drop(req);
 }
 

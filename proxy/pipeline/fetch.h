@@ -68,6 +68,8 @@ struct fetch {
     int64_t head_ns;
     const struct body_in *trailers; /* of the reply, during its last batch */
     const struct message *reply;    /* while its head is being looked at */
+    uint64_t stamp;                 /* which purges were known when it was sent (fleet/journal.h) */
+    int app_status;                 /* of an error that something stored stands in for; 0: none */
     bool has_head;
     bool has_ended;
     bool is_upload_started;
@@ -79,6 +81,7 @@ struct fetch {
     struct key key;         /* points into req's arena */
     struct str position;    /* how far the server was, if a plugin knows */
     bool is_askers_doing;   /* not stored, for a reason that says nothing about the key */
+    bool is_outdated;       /* what it brings was purged while it was on its way */
     bool lands_at_flush;    /* req is told at the end of this batch: head and first bytes in one write */
     bool is_window;
     bool is_paused;

@@ -5,6 +5,8 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/log.h"
+#include "fleet/tier.h"
 #include "pipeline/fetch.h"
 #include "pipeline/request.h"
 
@@ -46,6 +48,33 @@ static void lane_world_free(struct lane_world *here)
     free(here);
 }
 
+static void on_tier_change(void *arg, enum tier_state state, const char *why)
+{
+    const struct lane *lane = arg;
+    if (lane->index == 0) /* all lanes see the same Redis */
+        log_info("second tier: %s%s%s", tier_state_word(state), why[0] ? ": " : "", why);
+}
+
+static bool join_second_tier(struct lane *lane, const struct config *config)
+{
+    struct redis_url url;
+    const char *why;
+    if (!config->cache.redis.is_given || config->cache.memory_bytes == 0)
+        return true;
+    if (!redis_url_parse(config->cache.redis.url, &url, &why))
+        return false;
+    const struct tier_options options = {
+        .url = &url,
+        .budget_ms = config->cache.redis.budget_ms,
+        .value_bytes_max = (size_t)config->cache.object_max_bytes,
+        .prefix = config->cache.redis.prefix,
+        .on_change = on_tier_change,
+        .arg = lane,
+    };
+    lane->tier = tier_new(lane->loop, &options);
+    return lane->tier != NULL;
+}
+
 struct lane *lane_new(unsigned index, struct city *city, struct world *world, struct tally *tally)
 {
     struct lane *lane = calloc(1, sizeof *lane);
@@ -63,6 +92,8 @@ struct lane *lane_new(unsigned index, struct city *city, struct world *world, st
     lane->random[0] |= 1; /* never all zero */
     lane->loop = loop_new();
     if (!lane->loop)
+        goto fail;
+    if (!join_second_tier(lane, world->config))
         goto fail;
     lane->pools = pools_new(lane->loop, UPSTREAM_READ_SIZE, IDLE_PER_SERVER);
     lane->now = lane_world_new(world);
@@ -92,6 +123,7 @@ void lane_free(struct lane *lane)
         free(LIST_ENTRY(link, struct request, link));
     list_for_each_safe (link, &lane->free_fetches)
         free(LIST_ENTRY(link, struct fetch, link));
+    tier_free(lane->tier);
     if (lane->pools)
         pools_free(lane->pools);
     loop_free(lane->loop);

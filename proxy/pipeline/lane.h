@@ -63,9 +63,13 @@ struct lane {
     struct list fetches; /* running, with or without a client */
     struct list free_fetches;
     unsigned free_fetch_count;
-    uint64_t random[2]; /* xorshift128+, for ids and picks: never for secrets */
+    uint64_t random[2];  /* xorshift128+, for ids and picks: never for secrets */
+    int64_t since_check; /* hits since the leak sentinel looked at one */
+    bool is_checking;    /* ... which it does one at a time */
+    struct tier *tier;   /* the second tier; NULL: none */
+    unsigned errands;    /* requests under way that no client waits for */
     bool is_draining;
-    _Atomic uint64_t stats[8]; /* enum lane_stat; written by the lane alone */
+    _Atomic uint64_t stats[32]; /* enum lane_stat; written by the lane alone */
     char read[LANE_READ_BYTES];
     char forward[LANE_HEAD_BYTES]; /* a request head on its way to a server */
     struct batch batch;
@@ -76,9 +80,24 @@ enum lane_stat {
     LANE_CACHE_MISSES,
     LANE_CACHE_STALE,
     LANE_CACHE_COLLAPSED,
+    LANE_CACHE_REVALIDATED, /* the app said that what is stored is still good */
+    LANE_CACHE_REFRESHED,   /* fetches that no client waits for */
+    LANE_CACHE_STOOD_IN,    /* a stored answer instead of an error */
+    LANE_LEAK_SAME,         /* the leak sentinel's findings */
+    LANE_LEAK_CHANGED,
+    LANE_LEAK_UNSURE,
+    LANE_LEAK_FOUND,
+    LANE_TIER_HIT, /* what asking the second tier brought */
+    LANE_TIER_MISS,
+    LANE_TIER_TIMEOUT,
+    LANE_TIER_ERROR,
+    LANE_TIER_REFUSED,
+    LANE_TIER_SKIPPED,
     LANE_CONNECTIONS,
     LANE_REQUESTS,
+    LANE_STAT_COUNT
 };
+_Static_assert(LANE_STAT_COUNT <= 32, "a lane's row of counters");
 
 static inline void lane_count(struct lane *lane, enum lane_stat stat, int64_t n)
 {

@@ -51,6 +51,18 @@ static uint64_t limit_iov(struct request *req, struct iovec *iov, int *count)
     return bytes;
 }
 
+/* Moves towards where a range begins. True: something was passed over. */
+static bool skip(struct request *req, const struct iovec *iov, int count)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < count; i++)
+        bytes += iov[i].iov_len;
+    bytes = bytes < req->skip_bytes ? bytes : req->skip_bytes;
+    object_skip(&req->reader, bytes);
+    req->skip_bytes -= bytes;
+    return bytes > 0;
+}
+
 /* One write of what is there. False: nothing more for now. */
 static bool pump_once(struct request *req)
 {
@@ -60,6 +72,8 @@ static bool pump_once(struct request *req)
     enum object_more more =
         req->left_bytes == 0 ? OBJECT_END : object_peek(&req->reader, iov, PUMP_IOV, &count);
 
+    if (UNLIKELY(req->skip_bytes > 0) && more == OBJECT_BYTES && skip(req, iov, count))
+        return true;
     if (more == OBJECT_CUT && req->carrier->needs_write(req)) { /* nothing went out yet */
         req->carrier->unbegin(req);
         req->answer = ANSWERS_PROBLEM;

@@ -5,6 +5,9 @@
 #include "net/stream.h"
 #include "pipeline/answer.h"
 #include "pipeline/fetch.h"
+#include "pipeline/parts.h"
+#include "pipeline/second_tier.h"
+#include "pipeline/stored.h"
 
 void relay_interim(void *arg, const struct message *interim)
 {
@@ -116,8 +119,13 @@ void relay_end(void *arg, const struct body_in *trailers)
     req->app_ns += now - fetch->permit_ns;
     fetch_settle(fetch, false);
     fetch_release(fetch);
-    if (fetch->growing && object_state(fetch->growing) == OBJECT_GROWING)
+    if (fetch->growing && object_state(fetch->growing) == OBJECT_GROWING) {
         object_seal(fetch->growing);
+        if (object_meta(fetch->growing)->is_partial)
+            part_ended(fetch);
+        else
+            second_tier_store(fetch);
+    }
 }
 
 static void flush_relay(struct fetch *fetch)
@@ -194,9 +202,7 @@ void relay_broke(struct fetch *fetch, int err)
         }
     } else if (is_told && !req->is_recorded) { /* its head has not gone out: it can still be told properly */
         object_close(&req->reader);
-        req->answer = ANSWERS_PROBLEM;
-        req->err = err;
-        request_resume(req, NEXT);
+        request_resume(req, stored_or_fail(req, err, 0));
     }
     request_drop(req);
     fetch_drop(fetch);

@@ -55,7 +55,7 @@ struct request *request_new(struct lane *lane, const struct carrier *carrier, st
         request_drop(req);
         return NULL;
     }
-    req->upload = copy; /* until the head is read: see client.c */
+    req->head_text = copy;
     return req;
 }
 
@@ -73,6 +73,7 @@ void request_drop(struct request *req)
     buf_fini(&req->upload_buf);
     body_in_fini(&req->upload_end);
     object_unref(req->stale);
+    object_unref(req->partial);
     timer_cancel(&req->total);
     if (req->tenant)
         lane_tenant_give(req->tenant);

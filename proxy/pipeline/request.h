@@ -22,6 +22,7 @@
 #include "net/loop.h"
 #include "observe/series.h"
 #include "pipeline/lane.h"
+#include "pipeline/share.h"
 #include "pipeline/stage.h"
 #include "policy/bucket.h"
 
@@ -83,7 +84,16 @@ enum forwarded_why {
     FWD_URI_MISS,
     FWD_VARY_MISS,
     FWD_REQUEST,
-    FWD_STALE
+    FWD_STALE,
+    FWD_PARTIAL
+};
+
+/* A request that no client waits for, and why it was made (errand.c). */
+enum errand {
+    ERRAND_NONE,       /* a client's */
+    ERRAND_REVALIDATE, /* what was answered with is stale (RFC 5861 3) */
+    ERRAND_REFRESH,    /* what is hot and still fresh will be stale soon */
+    ERRAND_CHECK,      /* would the app answer the same? (sentinel.c) */
 };
 
 struct request {
@@ -112,6 +122,10 @@ struct request {
     struct supply *supply;
     struct str path;       /* after tenant and version prefixes */
     struct str target_out; /* as the app sees it: prefixes taken off where the config says strip */
+    struct str head_text;  /* its head as it came */
+    struct str peer_text;  /* an errand's: the address of the client it was made after; data NULL: none */
+    uint8_t errand;        /* enum errand */
+    struct errand_check *check; /* ERRAND_CHECK's */
     bool is_peer_trusted;
     bool is_https;
     bool is_canary;
@@ -135,17 +149,29 @@ struct request {
     /* cache (lookup) */
     struct key key; /* primary.data NULL: the request has none */
     struct cache_request asks;
-    bool may_use_store; /* a stored answer may be used */
-    bool may_store;     /* its answer may be stored */
-    bool may_use_ttl;   /* the route's ttl holds for it */
-    bool is_solo;       /* neither leads a flight nor waits for one */
+    bool may_use_store;             /* a stored answer may be used */
+    bool may_store;                 /* its answer may be stored */
+    bool may_use_ttl;               /* the route's ttl holds for it */
+    bool may_guess;                 /* so does a freshness that was guessed (RFC 9111 4.2.2) */
+    bool completes_part;            /* the app is asked for what is missing of `partial` */
+    bool is_ageing;                 /* what it was answered with will be stale soon */
+    bool takes_whole_part;          /* it gets the part that the app sent, whatever it asked for */
+    bool asks_part;                 /* one range, which goes to the app as it is: a part may be stored */
+    bool is_solo;                   /* neither leads a flight nor waits for one */
+    bool is_validating;             /* the app is asked with the validators of `stale` */
+    bool is_tier_asked;             /* the second tier was */
+    struct tier_question *question; /* ... and has not answered yet */
     enum forwarded_why forwarded;
+    int forwarded_status;     /* what the app answered, where the client gets something else; 0: the same */
     const char *cache_detail; /* static; NULL: none */
     bool is_collapsed;
     bool is_stored;
     bool is_revalidated;
-    struct object *stale;  /* a reference: what a revalidation would renew */
-    struct flight *flight; /* we lead it, and no fetch was started yet */
+    struct object *stale;   /* a reference: what may be renewed, or stand in for an error */
+    struct object *partial; /* a reference: the part that is stored, to be completed; has `part_key` */
+    struct key part_key;    /* where parts of the target are; primary.data NULL: not made */
+    struct str kept_out;    /* field lines of the app's answer that only its own asker gets */
+    struct flight *flight;  /* we lead it, and no fetch was started yet */
     struct flight_waiter waiter;
     bool is_flying;  /* the waiter is in a flight */
     unsigned rounds; /* of lookup */
@@ -153,12 +179,11 @@ struct request {
     /* fetch */
     const struct server *server; /* the last that was asked */
     unsigned attempts;
-    struct fetch *fetch; /* the one whose end we wait for or whose exchange we relay */
-    struct str upload;   /* body bytes kept: all of them if is_upload_kept */
-    struct buf upload_buf;
-    bool has_upload;     /* the head announced a body */
-    bool is_upload_over; /* it came whole */
-    bool is_upload_kept; /* all of it is in upload_buf */
+    struct fetch *fetch;   /* the one whose end we wait for or whose exchange we relay */
+    struct buf upload_buf; /* body bytes kept: all of them if is_upload_kept */
+    bool has_upload;       /* the head announced a body */
+    bool is_upload_over;   /* it came whole */
+    bool is_upload_kept;   /* all of it is in upload_buf */
     bool is_upload_broken;
     struct body_in upload_end; /* its trailers, if it came whole and had any */
     bool wants_continue;       /* Expect: 100-continue, not answered yet */
@@ -223,6 +248,9 @@ void request_upload(struct request *req, struct str piece, bool is_last, struct 
 void request_upload_failed(struct request *req, int err);
 /* The carrier can take more, or has written all that it held. */
 void request_writable(struct request *req);
+
+/* Whom its answers may be shared with is decided by this (share.h). */
+struct asker request_asker(const struct request *req);
 
 /* The timeouts that hold: the route's, where it says, else the upstream's. */
 struct config_timeouts request_timeouts(const struct request *req);

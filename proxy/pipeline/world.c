@@ -185,22 +185,94 @@ static bool build_editions(struct world *world, const struct world *old)
     return true;
 }
 
-static bool build_ways(struct world *world)
+static void watch_unref(struct watch *watch)
+{
+    if (watch && atomic_fetch_sub_explicit(&watch->references, 1, memory_order_acq_rel) == 1)
+        free(watch);
+}
+
+static bool is_same_sharing(const struct config_route *a, const struct config_route *b)
+{
+    if (a->has_cache != b->has_cache || a->cache.share != b->cache.share ||
+        a->cache.ttl_ms != b->cache.ttl_ms || a->cache.is_heuristic_off != b->cache.is_heuristic_off ||
+        a->cache.cookie_count != b->cache.cookie_count)
+        return false;
+    for (unsigned i = 0; i < a->cache.cookie_count; i++) {
+        if (!str_eq(a->cache.cookies[i], b->cache.cookies[i]))
+            return false;
+    }
+    return true;
+}
+
+/* A route that was quarantined stays so until its rule says something else than it did. */
+static struct watch *watch_for(const struct config_route *route, const struct world *old)
+{
+    for (unsigned i = 0; old && i <= old->config->route_count; i++) {
+        const struct way *way = &old->ways[i];
+        bool is_it = route && way->config
+                         ? str_eq(way->config->name, route->name) && is_same_sharing(way->config, route)
+                         : !route && !way->config;
+        if (!is_it)
+            continue;
+        atomic_fetch_add_explicit(&way->watch->references, 1, memory_order_relaxed);
+        return way->watch;
+    }
+    struct watch *watch = calloc(1, sizeof *watch);
+    if (watch)
+        atomic_init(&watch->references, 1);
+    return watch;
+}
+
+static bool build_ways(struct world *world, const struct world *old)
 {
     unsigned count = world->config->route_count;
     world->ways = calloc(count + 1, sizeof *world->ways);
     if (!world->ways)
         return false;
-    for (unsigned i = 0; i < count; i++) {
-        const struct config_route *route = &world->config->routes[i];
+    for (unsigned i = 0; i <= count; i++) {
+        const struct config_route *route = i < count ? &world->config->routes[i] : NULL;
         world->ways[i] = (struct way){
             .config = route,
-            .supply = route->upstream.data ? world_supply(world, route->upstream) : NULL,
-            .label = labels_route(world->city->labels, route->name),
+            .supply = route && route->upstream.data ? world_supply(world, route->upstream) : NULL,
+            .label = labels_route(world->city->labels, route ? route->name : STR("")),
+            .watch = watch_for(route, old),
         };
+        if (!world->ways[i].watch)
+            return false;
     }
-    world->ways[count].label = labels_route(world->city->labels, STR(""));
     return true;
+}
+
+static struct quarantine quarantine_of(const struct way *way)
+{
+    return (struct quarantine){
+        .route = way->config ? way->config->name : STR(""),
+        .since_wall_ms = atomic_load(&way->watch->since_wall_ms),
+        .stored_digest = atomic_load(&way->watch->stored_digest),
+        .fetched_digest = atomic_load(&way->watch->fetched_digest),
+    };
+}
+
+unsigned world_quarantines(const struct world *world, struct quarantine *out, unsigned max)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i <= world->config->route_count && count < max; i++) {
+        if (atomic_load(&world->ways[i].watch->is_quarantined))
+            out[count++] = quarantine_of(&world->ways[i]);
+    }
+    return count;
+}
+
+bool world_lift_quarantine(struct world *world, struct str route)
+{
+    for (unsigned i = 0; i <= world->config->route_count; i++) {
+        const struct way *way = &world->ways[i];
+        if (!str_eq(way->config ? way->config->name : STR(""), route))
+            continue;
+        atomic_store(&way->watch->is_quarantined, false);
+        return true;
+    }
+    return false;
 }
 
 /* --- gates --- */
@@ -270,7 +342,7 @@ struct world *world_new(struct city *city, struct config *config, struct world *
     world->routes = routes_new(config->routes, config->route_count);
     world->rules = tenant_rules_new(&config->tenants);
     if (!world->versions || !world->routes || !world->rules || !build_editions(world, old) ||
-        !build_ways(world))
+        !build_ways(world, old))
         goto fail;
 
     /* It lives: from here on what it shares with the world before follows the new config. */
@@ -324,6 +396,8 @@ struct world *world_unref(struct world *world)
     routes_free(world->routes);
     tenant_rules_free(world->rules);
     free(world->editions);
+    for (unsigned i = 0; world->ways && i <= world->config->route_count; i++)
+        watch_unref(world->ways[i].watch);
     free(world->ways);
     free(world->supplies);
     free(world->gates);

@@ -40,6 +40,9 @@ struct city {
     _Atomic(int64_t) connections;
     int64_t started_wall_ms;
     _Atomic(int64_t) connections_max;
+    /* What several weirs share (fleet/); NULL without Redis. */
+    struct bus *bus;           /* the control thread's, but for what its header says of any thread */
+    struct loop *control_loop; /* to which others post what is the control thread's */
 };
 
 /* What the supplies of one name have in common over reloads. */
@@ -77,9 +80,20 @@ struct edition {                         /* a version as the corridor sees it */
     struct str fields; /* Deprecation, Sunset, Link lines, ready to be written; may be empty */
 };
 
+/* What the leak sentinel found out about a route: as long as its cache rule stays the same, over reloads.
+ * Written by the lane that found it, read by all. */
+struct watch {
+    _Atomic int references;
+    _Atomic(bool) is_quarantined; /* nothing of it is shared that the app did not itself declare shared */
+    _Atomic(int64_t) since_wall_ms;
+    _Atomic(uint64_t) stored_digest;
+    _Atomic(uint64_t) fetched_digest;
+};
+
 struct way {                           /* a route as the corridor sees it */
     const struct config_route *config; /* NULL: no route named the request */
     struct supply *supply;             /* NULL: the version's */
+    struct watch *watch;
     unsigned label;
 };
 
@@ -115,6 +129,17 @@ struct world *world_unref(struct world *world); /* any thread; NULL is fine; ret
 /* Active checks of its upstreams on that loop, and off again. The control thread's. */
 void world_start_health(struct world *world, struct loop *loop);
 void world_stop_health(struct world *world);
+
+/* The routes that the leak sentinel quarantined, for the admin address. is_quarantined false lifts it; false
+ * when there is no such route. "" is what no route names. */
+struct quarantine {
+    struct str route;
+    int64_t since_wall_ms;
+    uint64_t stored_digest;
+    uint64_t fetched_digest;
+};
+unsigned world_quarantines(const struct world *world, struct quarantine *out, unsigned max);
+bool world_lift_quarantine(struct world *world, struct str route);
 
 struct supply *world_supply(const struct world *world, struct str name);
 

@@ -1,11 +1,13 @@
 """What several stories use: the admin address, an app that says what it saw, clients in numbers."""
 
+import email.utils
+import itertools
 import json
 import re
 import threading
 import time
 
-from harness import Broken, Wire, patience, reply
+from harness import App, Broken, Wire, patience, reply
 
 METRIC_LINE = re.compile(r"([a-z_]+)(?:\{(.*)\})? (\S+)")
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
@@ -84,6 +86,128 @@ def cache_status(answer):
 
 def is_hit(answer):
     return cache_status(answer).get("hit") is True
+
+
+def http_date(offset_s=0):
+    """A date of HTTP, so many seconds from now."""
+    return email.utils.formatdate(time.time() + offset_s, usegmt=True)
+
+
+OUTDATED = ("Cache-Control: max-age=100", "Age: 100")  # as fields of a reply: stale from the moment it comes
+BODILESS = (204, 304)
+
+
+class Page:
+    """What the app has under one path, and what it was asked there. Answers are numbered: their bodies are 1, 2, ... unless a test says
+    otherwise, so that a stored one can be told from a new one."""
+
+    def __init__(self, site, path):
+        self.site = site
+        self.path = path
+        self.requests = []
+        self.answer = None
+        self.says()
+
+    def __call__(self, request):
+        self.requests.append(request)
+        return self.answer(request)
+
+    def says(self, *fields, status=200, body=None):
+        """From now on the app answers so; `fields` of the same name come in the order given."""
+
+        def answer(request):
+            data = b"%d" % len(self.requests) if body is None else body
+            if status in BODILESS:
+                return reply(status, b"", *fields, length=False)
+            if request.method == "HEAD":
+                return reply(status, b"", *fields, f"Content-Length: {len(data)}", length=False)
+            return reply(status, data, *fields)
+
+        self.answer = answer
+        return self
+
+    def holds(self, *fields, etag=None, last_modified=None, body=b"the whole", renewed=()):
+        """From now on the app has this representation and answers conditions with a 304, whose fields are `renewed`, or the same."""
+        named = [f"ETag: {etag}"] * bool(etag) + [f"Last-Modified: {last_modified}"] * bool(last_modified)
+
+        def answer(request):
+            asked = request["if-none-match"]
+            if asked is not None and etag:
+                is_same = etag.removeprefix("W/") in [one.strip().removeprefix("W/") for one in asked.split(",")]
+            else:
+                is_same = last_modified and asked is None and request["if-modified-since"] == last_modified
+            if is_same:
+                return reply(304, b"", *named, *(renewed or fields), length=False)
+            if request.method == "HEAD":
+                return reply(200, b"", *named, *fields, f"Content-Length: {len(body)}", length=False)
+            return reply(200, body, *named, *fields)
+
+        self.answer = answer
+        return self
+
+    def ask(self, method, *fields, tail="", **options):
+        return self.site.ask(method, self.path + tail, *fields, **options)
+
+    def get(self, *fields, tail="", **options):
+        return self.ask("GET", *fields, tail=tail, **options)
+
+    def is_kept(self, *fields):
+        """Is what the app says now stored, for who asks with these fields? Asks twice."""
+        before = len(self.requests)
+        first, second = self.get(*fields), self.get(*fields)
+        assert first.status == second.status
+        came = len(self.requests) - before
+        assert came >= 1, f"it was known before: {first}"
+        assert is_hit(second) == (came == 1), f"{came} requests came, and yet {second}"
+        assert not is_hit(second) or first.body == second.body
+        return came == 1
+
+    def is_reused(self, *fields, **options):
+        """Is a stored answer handed out now, without asking the app?"""
+        before = len(self.requests)
+        answer = self.get(*fields, **options)
+        assert is_hit(answer) == (len(self.requests) == before), f"{len(self.requests) - before} requests came, and yet {answer}"
+        return is_hit(answer)
+
+    @property
+    def last(self):
+        """What the app was asked last."""
+        return self.requests[-1]
+
+
+class Site:
+    """A weir and its app, which tests share: page() is a place there that nobody else uses."""
+
+    def __init__(self, start, **config):
+        self.pages = {}
+        self.numbers = itertools.count(1)
+        self.app = App(self._answer)
+        self.weir = start(self.app, **config)
+
+    def _answer(self, request):
+        path = request.target.split("?")[0]
+        while path and path not in self.pages:
+            path = path.rpartition("/")[0]
+        return self.pages[path](request) if path else reply(404, b"no such page", "Cache-Control: no-store")
+
+    def page(self, path=None):
+        path = path or f"/page{next(self.numbers)}"
+        self.pages[path] = Page(self, path)
+        return self.pages[path]
+
+    def ask(self, method, target, *fields, host="test", body=None, source=None):
+        with self.weir.wire(source=source) as wire:
+            wire.request(method, target, *fields, host=host, body=body)
+            return wire.reply(method)
+
+    def close(self):
+        self.app.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 # --- clients in numbers ---
@@ -181,5 +305,5 @@ def together(count, ask_one):
     return results
 
 
-__all__ = ["Load", "ask", "cache_status", "echo", "generation", "is_hit", "metrics", "named", "status", "tell", "together",
-           "total"]
+__all__ = ["Load", "OUTDATED", "Page", "Site", "ask", "cache_status", "echo", "generation", "http_date", "is_hit", "metrics", "named", "status",
+           "tell", "together", "total"]

@@ -64,6 +64,9 @@ def test_while_draining_it_is_not_ready(start_weir, start_app):
 
 FAMILIES = """weir_requests_total weir_request_seconds weir_stage_seconds weir_overhead_seconds weir_cache_hits_total weir_cache_misses_total
 weir_cache_stale_total weir_cache_collapsed_total weir_cache_stored_total weir_cache_evicted_total weir_cache_purged_total weir_cache_bytes
+weir_cache_expired_total weir_cache_invalidated_total weir_cache_revalidated_total weir_cache_refreshed_total weir_cache_stood_in_total
+weir_leak_checks_total weir_second_tier_total weir_second_tier_usable weir_fleet_connected weir_fleet_trusted weir_fleet_nodes weir_fleet_sequence
+weir_fleet_pending weir_fleet_distrusts_total
 weir_upstream_requests_total weir_upstream_inflight weir_upstream_limit weir_upstream_queued weir_shed_total weir_replica_lag_seconds
 weir_connections""".split()
 
@@ -235,6 +238,33 @@ def test_a_drained_server_finishes_and_gets_nothing_new(start_weir, start_app):
     assert [weir.get().body for _ in range(5)] == [b"two"] * 5, "it survives a reload"
     tell(weir, f"/api/upstreams/app/servers/{one.address}", {"state": "up"})
     assert status(weir)["overrides"] == []
+
+
+def test_the_cache_is_in_the_status(weir):
+    weir.get("/kept")
+    cache = status(weir)["cache"]
+    assert cache["memory"] > 0 and cache["objects"] >= 1 and 0 < cache["bytes"] <= cache["memory"]
+    assert {"hits", "misses", "stale", "stood_in", "revalidated", "refreshed", "purged", "expired", "invalidated"} <= set(cache)
+    assert cache["redis"] is None and cache["quarantined"] == []
+
+
+def test_a_purge_says_how_many_went(weir):
+    weir.get("/kept", "X-Tenant: buyer")
+    url = {"tenant": "buyer", "url": "http://test/kept"}
+    assert tell(weir, "/api/purge", url) == {"purged": 1, "soft": False}
+    assert tell(weir, "/api/purge", url) == {"purged": 0, "soft": False}
+    weir.get("/kept", "X-Tenant: buyer")
+    assert tell(weir, "/api/purge", {"prefix": "/ke", "tenant": "buyer", "soft": True}) == {"purged": 1, "soft": True}
+    assert tell(weir, "/api/purge", {"all": True, "tenant": "buyer"}) == {"purged": 1, "soft": False}
+    assert "admin: purged 1 (soft): below /ke of buyer" in weir.log()
+
+
+@pytest.mark.parametrize("body", [
+    {"all": True, "tag": "a"}, {"tag": ""}, {"tag": "a b"}, {"tag": "x" * 257}, {"prefix": "items"}, {"prefix": "ftp://a/"}, {"url": "http://a/x"},
+    {"all": True, "soft": "yes"}, {"all": True, "hard": True}, {"all": True, "tenant": "a b"}, {"soft": True}])
+def test_a_purge_that_makes_no_sense_is_400(weir, body):
+    answer = ask(weir, "POST", "/api/purge", body=body)
+    assert answer.status == 400 and answer.json()["detail"], answer
 
 
 @pytest.mark.parametrize("path, body, code", [

@@ -56,6 +56,14 @@ def test_a_right_file_is_summed_up_on_stdout(check):
     assert "127.0.0.1:3000" in done.stdout and "items" in done.stdout
 
 
+def test_a_password_of_redis_is_not_shown(check):
+    done = check(APP + "cache: {redis: {url: \"redis://app:sesame@cache.internal:6380/2\"}}\n")
+    assert done.returncode == 0, done
+    assert "cache.internal:6380/2" in done.stdout and "sesame" not in done.stdout
+    done = check(APP + "cache: {redis: {url: \"ftp://app:sesame@cache.internal\"}}\n")
+    assert done.returncode == 1 and "sesame" not in done.stderr
+
+
 def test_the_annotated_example_is_right():
     done = weir("check", "-c", REPOSITORY / "conf/weir.yaml")
     assert done.returncode == 0, done.stderr
@@ -72,7 +80,12 @@ def test_the_annotated_example_is_right():
     (APP + "clients: {head_time: 5 minutes}\n", 2, 22, ["5 minutes"]),
     (APP + "trusted_peers: [300.0.0.1/8]\n", 2, 17, ["300.0.0.1/8"]),
     (APP + "tenants: {from: [{jwt: {claim: org, keys: a.pem}}]}\n", 2, 19, ["jwt"]),
-    (APP + "cache: {redis: {url: \"redis://127.0.0.1/0\"}}\n", 2, 9, ["redis"]),
+    (APP + "cache: {redis: {budget: 5ms}}\n", 2, 9, ["redis", "url"]),
+    (APP + "cache: {redis: {url: \"http://127.0.0.1/0\"}}\n", 2, 22, ["redis://", "redis+sentinel", "unix"]),
+    (APP + "cache: {leak_sample: some}\n", 2, 22, ["some", "off"]),
+    (APP + "routes:\n  - {path: /a, cache: {ignore: [no-cash]}}\n", 3, None, ["no-cash", "no-cache"]),
+    (APP + "routes:\n  - {path: /a, cache: {query: any}}\n", 3, None, ["any", "exact, sorted"]),
+    (APP + "routes:\n  - {path: /a, cache: {stale_while_revalidate: 5}}\n", 3, None, ["5s"]),
     (APP + "admin: 0.0.0.0:9900\n", 2, 8, ["token"]),
     (APP + "routes:\n  - {path: /a, cache: {ttl: 1s, scope: all_tenants, share: tenant}}\n", 3, None, ["all_tenants"]),
 ])
@@ -183,6 +196,9 @@ upstreams:
   old: {primary: [127.0.0.1:3010]}
 routes:
   - {name: items, path: /items/**, cache: {ttl: 10s, share: tenant}}
+  - {name: shop, path: /shop/**, cache: {stale_while_revalidate: 31s, brownout: 11m, tags: [goods, sale], heuristic: false,
+                                         ignore: [no-cache, no-store], query: sorted, refresh_ahead: false}}
+cache: {stale_if_error: 2h, redis: {url: "redis://:sesame@127.0.0.1:6379/0", budget: 7ms}}
 """
 
 
@@ -202,6 +218,17 @@ def test_explain_says_what_a_request_would_get(explain):
     assert done.returncode == 0, done
     for word in ("acme", "v2", "items", "app", "10", "500", "7"):
         assert word in done.stdout, (word, done.stdout)
+
+
+def test_explain_says_what_the_cache_would_do_by_the_rule(explain):
+    done = explain("GET", "http://acme.api.example.com/v2/shop/1?b=1&a=2", "-H", "Cache-Control: no-store, no-cache")
+    assert done.returncode == 0, done
+    for word in ("31 s", "as the reply says, else 7200 s", "660 s (brownout)", "goods, sale", "heuristic: false", "no-cache, no-store (ignore)",
+                 "query: sorted", "refresh_ahead: false", "second tier (redis)", "7 ms"):
+        assert word in done.stdout, (word, done.stdout)
+    assert "passed by" not in done.stdout and "sesame" not in done.stdout
+    done = explain("GET", "http://acme.api.example.com/v2/items/1", "-H", "Cache-Control: no-store")
+    assert "passed by: the request says no-store" in done.stdout
 
 
 def test_explain_takes_headers_and_a_peer(explain):
@@ -238,6 +265,27 @@ def test_status_and_reload_and_purge(running):
     assert remote(running, "reload").returncode == 0
     done = remote(running, "purge", "--all")
     assert done.returncode == 0, done
+    assert re.fullmatch(r"purged \d+ objects?\n", done.stdout), done
+
+
+@pytest.mark.parametrize("how", [("--url", "http://a.example.com/x"), ("--tag", "items"), ("--prefix", "/items/"), ("--all", "--tenant", "default"),
+                                 ("--tag", "items", "--soft", "--tenant", "acme"), ("--prefix", "https://a.example.com/", "--soft")])
+def test_purge_takes_every_way(running, how):
+    done = remote(running, "purge", *how)
+    assert done.returncode == 0 and done.stderr == "", done
+    assert done.stdout == "purged 0 objects%s\n" % (" (stale from now on)" if "--soft" in how else ""), done
+
+
+@pytest.mark.parametrize("how, code", [((), 2), (("--all", "--tag", "a"), 2), (("--tag",), 2), (("--tag", "a b"), 1), (("--prefix", "items"), 1),
+                                       (("--url", "/items"), 1), (("--all", "--tenant", "a b"), 1)])
+def test_purge_of_what_makes_no_sense(running, how, code):
+    done = remote(running, "purge", *how)
+    assert done.returncode == code and done.stderr and not done.stdout, done
+
+
+def test_purge_help_names_every_way(running):
+    text = weir("purge", "--help").stdout
+    assert all(option in text for option in ("--all", "--url", "--tag", "--prefix", "--tenant", "--soft")) and "not built" not in text
 
 
 def test_a_reload_of_a_broken_file_is_1_with_the_mistakes(running):

@@ -60,6 +60,10 @@ static const struct str words[] = {
     STR_INIT("X: y\r\n"),
     STR_INIT("Vary: *\r\n"),
     STR_INIT("Cache-Control: "),
+    STR_INIT("Authorization: x\r\n"),
+    STR_INIT("Cookie: sid=1; t\r\n"),
+    STR_INIT("sid="),
+    STR_INIT("&a=1"),
     STR_INIT("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
 };
 

@@ -17,10 +17,11 @@ config   base config
 policy   base http config.h policy
 cache    base http config.h cache
 upstream base net http config.h upstream
+fleet    base net http fleet
 observe  base http config.h observe
-pipeline base net http config policy cache upstream observe pipeline plugin.h
-admin    base net http config policy cache upstream observe pipeline admin
-top      base net http config policy cache upstream observe pipeline admin top plugin.h
+pipeline base net http config policy cache upstream fleet observe pipeline plugin.h
+admin    base net http config policy cache upstream fleet observe pipeline admin
+top      base net http config policy cache upstream fleet observe pipeline admin top plugin.h
 '
 
 # A library's headers (a regular expression) and where they may be included (one, too).
@@ -32,9 +33,9 @@ openssl/             ^proxy/net/
 http_parser\.h       ^(proxy/http/|tests/fuzz/raw\.c$)
 yaml\.h              ^proxy/(config/|main\.c$)
 jansson\.h           ^proxy/(config/|admin/|pipeline/plugin[a-z_]*\.[ch]$|main\.c$|remote\.c$|explain\.c$)
-xxhash\.h            ^proxy/base/
+xxhash\.h            ^proxy/(base/|fleet/digest\.c$)
 dlfcn\.h             ^proxy/pipeline/plugin[a-z_]*\.c$
-hiredis/             ^$
+hiredis/             ^proxy/fleet/
 nghttp2/             ^$
 jwt\.h               ^$
 '
@@ -209,7 +210,13 @@ tests/fuzz/raw.c|#include <http_parser.h>|-
 proxy/policy/x.c|#include <jansson.h>|lives in
 proxy/policy/x.c|#include <yaml.h>|lives in
 proxy/cache/x.c|#include <xxhash.h>|lives in
-proxy/cache/x.c|#include <hiredis/hiredis.h>|no room yet
+proxy/cache/x.c|#include <hiredis/hiredis.h>|lives in
+proxy/fleet/x.c|#include <hiredis/read.h>|-
+proxy/fleet/x.c|#include "cache/cache.h"|fleet may not include
+proxy/fleet/x.c|#include "config/config.h"|fleet may not include
+proxy/cache/x.c|#include "fleet/tier.h"|cache may not include
+proxy/pipeline/x.c|#include "fleet/tier.h"|-
+proxy/fleet/x.c|#include <nghttp2/nghttp2.h>|no room yet
 proxy/cache/x.c|#include <curl/curl.h>|no library of ours
 proxy/cache/x.c|#include <dlfcn.h>|lives in
 plugins/a/a.c|#include <openssl/hmac.h>|a plugin sees

@@ -1,8 +1,8 @@
 /* The cache under several threads at once: fetches that grow objects, land, scatter, fail, break and are
  * abandoned; readers on other threads who wait, leave and come too late; windows that hold their writer back;
- * purges, invalidations, refreshes and a budget that is always too small. Every byte read is checked. For
- * ThreadSanitizer and AddressSanitizer; a plain program, since a test framework's processes hide what they
- * look for. stress_cache [SECONDS] */
+ * purges of all kinds, invalidations, refreshes with other tags and a budget that is always too small. Every
+ * byte read is checked. For ThreadSanitizer and AddressSanitizer; a plain program, since a test framework's
+ * processes hide what they look for. stress_cache [SECONDS] */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -39,7 +39,7 @@ struct slot {
     _Atomic unsigned posts; /* from other threads; each wait gets exactly one, or was cancelled */
     struct flight *flight;
     struct object *object; /* that it fetches */
-    int64_t started_ms;
+    int64_t started_ns;
     uint64_t size; /* it will have; breaks_at: or never will */
     uint64_t breaks_at;
     _Atomic bool is_held_back;
@@ -106,9 +106,16 @@ static void lead(struct worker *worker, struct slot *slot, struct flight *flight
 {
     slot->doing = FETCHING;
     slot->flight = flight;
-    slot->started_ms = now_ms();
+    slot->started_ns = clock_mono_ns();
     slot->object = NULL;
     atomic_fetch_add(&fetches, 1);
+}
+
+static struct str draw_tags(struct worker *worker)
+{
+    static const struct str rows[] = { STR_INIT(""), STR_INIT("a\0"), STR_INIT("b\0"), STR_INIT("a\0b\0c\0"),
+                                       STR_INIT("c\0a\0c\0") };
+    return rows[draw(worker, COUNT_OF(rows))];
 }
 
 static void store(struct worker *worker, struct slot *slot)
@@ -118,9 +125,11 @@ static void store(struct worker *worker, struct slot *slot)
     slot->breaks_at = draw(worker, 8) == 0 ? draw(worker, (uint32_t)slot->size + 1) : UINT64_MAX;
     struct object_meta meta = { .status = 200, .head = STR("HTTP/1.1 200 OK\r\n"), .lifetime_ms = 1000 };
     meta.length = draw(worker, 2) ? (int64_t)slot->size : -1;
+    meta.tags = draw_tags(worker);
+    meta.stored_wall_ms = now_ms();
     slot->object = object_new(cache, &keys[slot->key], &meta);
     CHECK(slot->object != NULL);
-    if (!cache_insert(cache, &keys[slot->key], slot->object, slot->started_ms))
+    if (!cache_insert(cache, &keys[slot->key], slot->object, slot->started_ns))
         object_become_window(slot->object);
     flight_land(slot->flight);
 }
@@ -286,23 +295,64 @@ static void wait_for_more(struct worker *worker, struct slot *slot)
 
 /* --- what happens besides --- */
 
+static void purge(struct worker *worker, const struct key *key)
+{
+    static const struct str tags[] = { STR_INIT("a"), STR_INIT("b"), STR_INIT("c"), STR_INIT("nothing") };
+    static const struct str prefixes[] = { STR_INIT("/1"), STR_INIT("http://a/2"), STR_INIT("https://a/") };
+    struct cache_purge purge = { .kind = (enum purge_kind)draw(worker, PURGE_ALL + 1),
+                                 .key = key,
+                                 .is_soft = draw(worker, 2) };
+    if (purge.kind == PURGE_TENANT || draw(worker, 2))
+        purge.tenant = key_tenant(key);
+    if (purge.kind == PURGE_TAG)
+        purge.what = tags[draw(worker, COUNT_OF(tags))];
+    else if (purge.kind == PURGE_PREFIX)
+        purge.what = prefixes[draw(worker, COUNT_OF(prefixes))];
+    cache_purge(cache, &purge, clock_mono_ns(), now_ms());
+}
+
+static void renew(struct worker *worker, const struct key *key)
+{
+    struct cache_found found;
+    int64_t started_ns = clock_mono_ns();
+    cache_find(cache, key, NULL, now_ms(), &found);
+    if (found.object && object_state(found.object) == OBJECT_SEALED && !object_is_window(found.object)) {
+        struct object_meta meta = *object_meta(found.object);
+        meta.tags = draw_tags(worker);
+        struct object *fresh = object_renew(found.object, &meta);
+        CHECK(fresh != NULL);
+        cache_renew(cache, key, found.object, fresh, started_ns);
+        object_unref(fresh);
+    }
+    object_unref(found.object);
+}
+
+static void revalidate(const struct key *key)
+{
+    struct cache_found found;
+    struct flight *flight;
+    cache_find(cache, key, NULL, now_ms(), &found);
+    if (flight_lead(cache, key, NULL, found.object, &flight) == FLIGHT_LEAD)
+        flight_land(flight);
+    object_unref(found.object);
+}
+
 static void disturb(struct worker *worker)
 {
     const struct key *key = &keys[draw(worker, KEYS)];
     struct cache_options options = { .memory_bytes = (1 + draw(worker, 4)) << 20,
                                      .object_max_bytes = 8 << 20 };
-    struct cache_found found;
     struct cache_stats stats;
     switch (draw(worker, 8)) {
     case 0:
-        cache_purge_tenant(cache, key_tenant(key), now_ms());
+        purge(worker, key);
         break;
     case 1:
-        cache_purge_all(cache, now_ms());
+        CHECK(cache_verify(cache) == 0);
         break;
     case 2:
     case 3:
-        cache_invalidate(cache, key, now_ms());
+        cache_invalidate(cache, key, clock_mono_ns());
         break;
     case 4:
         cache_set(cache, &options);
@@ -310,15 +360,11 @@ static void disturb(struct worker *worker)
     case 5:
         cache_stats_read(cache, &stats);
         break;
+    case 6:
+        revalidate(key);
+        break;
     default:
-        cache_find(cache, key, NULL, now_ms(), &found);
-        if (found.object && object_state(found.object) == OBJECT_SEALED && !object_is_window(found.object)) {
-            struct object *fresh = object_renew(found.object, object_meta(found.object));
-            CHECK(fresh != NULL);
-            cache_refresh(cache, key, found.object, fresh);
-            object_unref(fresh);
-        }
-        object_unref(found.object);
+        renew(worker, key);
     }
 }
 
@@ -354,7 +400,7 @@ static void *run(void *arg)
             step(worker, &worker->slots[i]);
             busy += worker->slots[i].doing != IDLE;
         }
-        if (!atomic_load(&is_over) && draw(worker, 200) == 0)
+        if (!atomic_load(&is_over) && draw(worker, 50) == 0)
             disturb(worker);
         sched_yield();
     } while (busy > 0 || !atomic_load(&is_over));
@@ -398,14 +444,15 @@ int main(int argc, char **argv)
 
     struct cache_stats stats;
     cache_stats_read(cache, &stats);
-    printf("%lu reads, %lu fetches, %lu waits, %lu windows; stored %lu, evicted %lu, purged %lu, invalidated "
-           "%lu, "
-           "refused %lu\n",
-           reads, fetches, waits, windows, stats.stored, stats.evicted, stats.purged, stats.invalidated,
-           stats.refused);
+    printf("%lu reads, %lu fetches, %lu waits, %lu windows; stored %lu, evicted %lu, purged %lu, "
+           "expired %lu, invalidated %lu, refused %lu\n",
+           reads, fetches, waits, windows, stats.stored, stats.evicted, stats.purged, stats.expired,
+           stats.invalidated, stats.refused);
+    CHECK(cache_verify(cache) == 0);
     CHECK(stats.bytes <= 5 << 20);
     CHECK(reads > 0);
     CHECK(waits > 0);
+    CHECK(seconds < 2 || stats.purged > 0);
     cache_free(cache);
     arena_fini(&arena);
     return 0;

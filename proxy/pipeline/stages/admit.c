@@ -35,9 +35,9 @@ static bool tenant_may_pass(struct request *req)
 
 enum verdict stage_admit(struct request *req)
 {
-    if (!address_may_pass(req))
+    if (!req->errand && !address_may_pass(req))
         return request_fail(req, ERR_ADDRESS_RATE);
-    if (!tenant_may_pass(req))
+    if (!req->errand && !tenant_may_pass(req))
         return request_fail(req, ERR_TENANT_RATE);
     req->admitted_ns = loop_tick_ns(req->lane->loop);
     return NEXT;

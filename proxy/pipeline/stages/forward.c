@@ -1,6 +1,8 @@
 /* Ask the server, until its head is here. What the exchange says afterwards, store.c's relay or the growing
  * object takes. */
 #include "base/err.h"
+#include "fleet/bus.h"
+#include "fleet/journal.h"
 #include "pipeline/ask.h"
 #include "pipeline/fetch.h"
 #include "pipeline/relay.h"
@@ -165,6 +167,8 @@ enum verdict stage_forward(struct fetch *fetch)
     if (fetch->supply->line)
         request_stage_took(req, STAGE_PERMIT, fetch->permit_ns - fetch->began_ns);
     fetch->sent_wall_ms = loop_wall_ms(lane->loop);
+    if (lane->tier && lane->city->bus)
+        fetch->stamp = journal_stamp(bus_journal(lane->city->bus));
     fetch->attempts++;
     req->attempts++;
     req->server = fetch->server;

@@ -50,7 +50,8 @@ static void take_id(struct request *req)
 static bool read_authority(struct request *req)
 {
     struct str proto = message_value(&req->msg, FIELD_X_FORWARDED_PROTO);
-    req->is_https = req->client && req->client->is_tls;
+    if (req->client) /* an errand goes on as what it was made after */
+        req->is_https = req->client->is_tls;
     if (req->is_peer_trusted && proto.data)
         req->is_https = str_ieq(proto, STR("https"));
     /* A trusted peer may have changed Host and say what it was: that is who was asked, for tenant, routes and
@@ -108,7 +109,8 @@ enum verdict stage_identify(struct request *req)
 {
     struct tenant_claim claim;
 
-    req->is_peer_trusted = req->client && req->client->is_trusted;
+    if (req->client)
+        req->is_peer_trusted = req->client->is_trusted;
     take_id(req);
     if (req->err) /* its head was refused: it is only here to be told and recorded */
         return request_fail(req, req->err);

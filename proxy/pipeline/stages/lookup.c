@@ -1,9 +1,14 @@
 /* Do we know the answer already, or is somebody fetching it? */
 #include "base/err.h"
 #include "cache/cache.h"
-#include "http/target.h"
+#include "pipeline/errand.h"
+#include "pipeline/parts.h"
 #include "pipeline/plugin.h"
 #include "pipeline/request.h"
+#include "pipeline/second_tier.h"
+#include "pipeline/sentinel.h"
+#include "pipeline/share.h"
+#include "pipeline/stored.h"
 
 #define ROUNDS_MAX 4 /* of looking again after somebody else's fetch */
 
@@ -12,52 +17,30 @@ static const struct config_cache_rule *rule_of(const struct request *req)
     return req->way->config && req->way->config->has_cache ? &req->way->config->cache : NULL;
 }
 
-static bool counts_as_credential(struct str pair, const struct config_cache_rule *rule)
-{
-    ptrdiff_t equals = str_find(pair, '=');
-    struct str name = equals < 0 ? pair : str_n(pair.data, (size_t)equals);
-    if (pair.len == 0)
-        return false;
-    if (!rule || !rule->has_cookies)
-        return true;
-    for (unsigned i = 0; i < rule->cookie_count; i++) {
-        if (str_eq(name, rule->cookies[i]))
-            return true;
-    }
-    return false;
-}
+/* --- what of the cache this request may meet --- */
 
-/* The cookies that count as credentials; data NULL: there are none. False: out of
- * memory, which must not look like that. */
-static bool credential_cookies(struct request *req, const struct config_cache_rule *rule, struct str *out)
+/* Forwarded (RFC 7239), which a trusted peer may send, names a host or a scheme that the key does not. */
+static bool has_foreign_forwarded(const struct request *req)
 {
-    const struct field *first = message_field(&req->msg, FIELD_COOKIE);
-    size_t size = 0;
-    struct writer w;
-
-    *out = (struct str){ NULL, 0 };
-    for (const struct field *field = first; field; field = message_next(&req->msg, field))
-        size += field->value.len + 2;
-    if (size == 0)
-        return true;
-    char *data = arena_alloc(&req->arena, size);
-    if (!data)
-        return false;
-    writer_init(&w, data, size);
-    for (const struct field *field = first; field; field = message_next(&req->msg, field)) {
-        struct str rest = field->value;
-        struct str pair;
-        while (str_split(&rest, ';', &pair)) {
-            pair = str_trim(pair);
-            if (!counts_as_credential(pair, rule))
-                continue;
-            writer_put(&w, pair);
-            writer_put(&w, STR(";"));
+    const struct field *field = message_field(&req->msg, FIELD_FORWARDED);
+    for (; field; field = message_next(&req->msg, field)) {
+        struct str elements = field->value;
+        struct str element, pair;
+        while (str_split(&elements, ',', &element)) {
+            while (str_split(&element, ';', &pair)) {
+                pair = str_trim(pair);
+                bool is_host = str_has_iprefix(pair, STR("host="));
+                if (!is_host && !str_has_iprefix(pair, STR("proto=")))
+                    continue;
+                struct str value = str_from(pair, is_host ? 5 : 6);
+                if (value.len >= 2 && value.data[0] == '"')
+                    value = str_n(value.data + 1, value.len - 2);
+                if (!str_ieq(value, is_host ? req->authority : req->is_https ? STR("https") : STR("http")))
+                    return true;
+            }
         }
     }
-    if (w.len > 0)
-        *out = writer_str(&w);
-    return !w.is_over;
+    return false;
 }
 
 /* Fields that change what apps answer and are in no key: a trusted peer may send them, the cache keeps out.
@@ -77,109 +60,130 @@ static bool has_foreign_identity(const struct request *req)
         FIELD_X_ORIGINAL_URL,
         FIELD_X_REWRITE_URL,
     };
-    for (unsigned i = 0; req->is_peer_trusted && i < COUNT_OF(ids); i++) {
+    if (LIKELY(!req->is_peer_trusted))
+        return false;
+    for (unsigned i = 0; i < COUNT_OF(ids); i++) {
         if (req->msg.first[ids[i]])
             return true;
     }
-    return false;
+    return has_foreign_forwarded(req);
 }
 
-/* The one place where keys are made. */
-static bool make_key(struct request *req, struct str cookies)
+/* A range that is all of it: asked for as a whole, so that many may share it and it is stored as one. */
+static bool asks_for_all(const struct request *req)
 {
-    const struct config_cache_rule *rule = rule_of(req);
-    bool is_apart = rule && rule->share == SHARE_CREDENTIAL;
-    const struct key_parts parts = {
-        .tenant = rule && rule->is_for_all_tenants ? STR("") : tenant_name(req->tenant->tenant),
-        .is_https = req->is_https,
-        .authority = req->authority,
-        .target = req->msg.target,
-        .version = req->edition->name,
-        .upstream = req->supply->upstream->name,
-        .method_class = STR("GET"),
-        .authorization = is_apart ? message_value(&req->msg, FIELD_AUTHORIZATION) : (struct str){ NULL, 0 },
-        .cookie = is_apart ? cookies : (struct str){ NULL, 0 },
-    };
-    return key_make(&req->key, &parts, &req->arena);
+    return str_eq(message_value(&req->msg, FIELD_RANGE), STR("bytes=0-")) && !req->msg.first[FIELD_IF_RANGE];
 }
 
-/* What of the cache this request may meet. */
-static void decide(struct request *req, struct str cookies)
+/* The app sees Host as it came: what it may say of another spelling ("test.", "TEST:80") is for who uses it,
+ * not for all whose key is the same. */
+static bool is_asked_by_its_name(const struct request *req)
 {
-    const struct config_cache_rule *rule = rule_of(req);
+    return str_ieq(req->msg.authority, req->authority) && str_ieq(req->host_out, req->authority);
+}
+
+static void decide(struct request *req, const struct shared *shared)
+{
     enum method method = req->msg.method;
-    bool has_credential = req->asks.has_authorization || cookies.data;
 
     req->forwarded = FWD_METHOD;
     if (method != METHOD_GET && method != METHOD_HEAD)
         return;
     req->forwarded = FWD_BYPASS;
     if (req->is_write || req->bypasses_cache || req->has_upload || req->msg.has_upgrade ||
-        has_foreign_identity(req))
+        has_foreign_identity(req) || req->errand == ERRAND_CHECK)
         return;
-    req->forwarded = FWD_URI_MISS;
+    req->forwarded = req->asks.control.is_no_store ? FWD_REQUEST : FWD_URI_MISS;
     req->may_use_store = !req->asks.control.is_no_store;
-    /* HEAD brings no body and a range only part of one: neither is stored. */
-    req->may_store = method == METHOD_GET && !req->asks.has_range && !req->asks.control.is_no_store &&
-                     !req->asks.has_origin_conditions; /* these are the app's to judge (RFC 9111 4.3.2) */
-    req->may_use_ttl = rule && rule->ttl_ms >= 0 && path_is_plain(req->msg.path) &&
-                       (rule->share == SHARE_CREDENTIAL || !has_credential);
+    req->asks_part = method == METHOD_GET && req->asks.has_range && !asks_for_all(req) && !req->errand;
+    /* HEAD brings no body; If-Match and its like are the app's to judge (RFC 9111 4.3.2). */
+    req->may_store = method == METHOD_GET && !req->asks.control.is_no_store &&
+                     !req->asks.has_origin_conditions && !(req->asks_part && req->asks.has_conditions) &&
+                     is_asked_by_its_name(req);
+    req->may_use_ttl =
+        shared->may_use_ttl && !atomic_load_explicit(&req->way->watch->is_quarantined, memory_order_relaxed);
+    req->may_guess = shared->may_guess;
+    /* Nobody else may get what is asked for with Authorization, until a stored answer says otherwise (RFC
+     * 9111 3.5); a part is its asker's. */
+    req->is_solo = req->asks_part || (req->asks.has_authorization && !shared->is_apart);
 }
 
-static struct freshness freshness_from(const struct object_meta *meta)
+struct asker request_asker(const struct request *req)
 {
-    return (struct freshness){
-        .must_revalidate = meta->must_revalidate,
-        .always_revalidate = meta->always_revalidate,
-        .allows_authorization = meta->allows_authorization,
-        .lifetime_ms = meta->lifetime_ms,
-        .initial_age_ms = meta->initial_age_ms,
-        .stale_while_revalidate_ms = -1,
-        .stale_if_error_ms = -1,
+    return (struct asker){
+        .tenant = tenant_name(req->tenant->tenant),
+        .is_https = req->is_https,
+        .authority = req->authority,
+        .target = req->msg.target,
+        .path = req->msg.path,
+        .version = req->edition->name,
+        .upstream = req->supply->upstream->name,
+        .msg = &req->msg,
+        .rule = rule_of(req),
+        .is_verified = false, /* no source of tenants verifies credentials yet */
     };
 }
 
-/* May this stored answer be used for this request, and how? */
-static enum use_verdict judge(struct request *req, const struct object *object)
+static bool prepare(struct request *req)
 {
-    const struct object_meta *meta = object_meta(object);
-    const struct config_cache_rule *rule = rule_of(req);
-    bool is_apart = rule && rule->share == SHARE_CREDENTIAL;
-
-    req->forwarded = FWD_REQUEST;
-    req->cache_detail = "read-your-writes";
-    if (meta->fetched_wall_ms < req->not_before_ms || !plugins_position_covers(req, meta->position))
-        return USE_NOT;
-    req->cache_detail = NULL;
-    req->forwarded = FWD_BYPASS;
-    if (meta->is_by_ttl && !req->may_use_ttl)
-        return USE_NOT;
-    if (req->asks.has_authorization && !meta->allows_authorization && !is_apart)
-        return USE_NOT;
-
-    struct freshness freshness = freshness_from(meta);
-    int64_t age = age_ms_at(&freshness, meta->stored_wall_ms, loop_wall_ms(req->lane->loop));
-    enum use_verdict verdict = use_of(&req->asks, &freshness, age);
-    req->forwarded = verdict == USE_NOT || age < meta->lifetime_ms ? FWD_REQUEST : FWD_STALE;
-    return verdict;
+    struct asker asker = request_asker(req);
+    struct shared shared;
+    if (!share_decide(&asker, &req->arena, &shared))
+        return false;
+    cache_request_read(&req->msg, &req->asks);
+    if (asker.rule && asker.rule->ignored)
+        cache_request_ignore(&req->asks, asker.rule->ignored);
+    req->key = shared.key;
+    decide(req, &shared);
+    return true;
 }
 
-static enum verdict serve(struct request *req, struct object *object)
+/* --- hits --- */
+
+/* Hot, still fresh, but not for long: somebody asks the app before anybody has to wait for it. */
+static void refresh(struct request *req, struct object *object, enum errand kind)
+{
+    struct flight *flight;
+    const struct config_cache_rule *rule = rule_of(req);
+    bool is_crowded = req->supply->line && line_waiting(req->supply->line) > 0;
+    if (req->errand || (kind == ERRAND_REFRESH && ((rule && rule->is_refresh_off) || is_crowded)))
+        return;
+    if (!req->may_use_store || object_state(object) != OBJECT_SEALED ||
+        stored_is_resting(req->lane, object) || !errand_may(req->lane, kind))
+        return;
+    if (flight_lead(req->lane->city->cache, &req->key, &req->msg, object, &flight) == FLIGHT_LEAD)
+        errand_revalidate(req, kind, object, flight);
+}
+
+static enum verdict serve(struct request *req, struct cache_found *found, enum use_verdict use)
 {
     struct lane *lane = req->lane;
-    if (!object_open(object, &req->reader))
+    struct object *object = found->object;
+    bool is_fresh = use == USE_FRESH;
+    if (!stored_serve(req, object))
         return NEXT;   /* its front is gone: a window */
     if (req->flight) { /* it was ours to lead, but the answer is there: the others look again */
         flight_land(req->flight);
         req->flight = NULL;
     }
-    req->answer = ANSWERS_OBJECT;
-    req->forwarded = FWD_NONE;
-    req->outcome = req->is_collapsed ? OUTCOME_COLLAPSED : OUTCOME_HIT;
+    if (!req->is_collapsed) /* else somebody's fetch was this one's too (RFC 9211 2.6) */
+        req->forwarded = FWD_NONE;
+    else
+        req->cache_detail = "collapsed";
+    req->outcome = !is_fresh ? OUTCOME_STALE : req->is_collapsed ? OUTCOME_COLLAPSED : OUTCOME_HIT;
     lane_count(lane, req->is_collapsed ? LANE_CACHE_COLLAPSED : LANE_CACHE_HITS, 1);
+    if (!is_fresh)
+        lane_count(lane, LANE_CACHE_STALE, 1);
     req->looked_ns = loop_tick_ns(lane->loop);
+    if (use == USE_STALE_REVALIDATE)
+        refresh(req, object, ERRAND_REVALIDATE);
+    else if (UNLIKELY(req->is_ageing) && found->is_hot)
+        refresh(req, object, ERRAND_REFRESH);
+    sentinel_saw_hit(req, object);
     return ANSWER;
 }
+
+/* --- somebody else's fetch --- */
 
 static void on_news_posted(struct post *post)
 {
@@ -195,6 +199,7 @@ static void on_news_posted(struct post *post)
         return;
     }
     request_stage_took(req, STAGE_COALESCED, now - req->waited_flight_ns);
+    enum verdict verdict = RETRY;
     switch (req->waiter.news) {
     case FLIGHT_LANDED:
         req->is_collapsed = true;
@@ -206,11 +211,18 @@ static void on_news_posted(struct post *post)
         req->flight = req->waiter.flight;
         break;
     case FLIGHT_FAILED:
-        request_resume(req, request_fail(req, req->waiter.err));
-        request_drop(req);
-        return;
+        req->is_solo = true;
+        verdict = stored_or_fail(req, req->waiter.err, 0);
+        /* The app answered its leader with an error, and what stood in for it is not for us: ask ourselves.
+         */
+        if (req->answer == ANSWERS_PROBLEM && req->err == ERR_APP_FAILED) {
+            req->answer = ANSWERS_NOTHING;
+            req->err = 0;
+            verdict = RETRY;
+        }
+        break;
     }
-    request_resume(req, RETRY);
+    request_resume(req, verdict);
     request_drop(req);
 }
 
@@ -247,9 +259,25 @@ static enum verdict join(struct request *req, const struct object *seen)
     return request_wait(req, "coalesced", leave_flight);
 }
 
+/* --- misses --- */
+
+/* May it wait for another's fetch, and others for its? */
+static bool may_fly(struct request *req)
+{
+    if (!req->may_store || req->is_solo || req->asks.control.is_only_if_cached)
+        return false;
+    /* The route's ttl is not for it: what it brings says nothing to those whom it is for. */
+    const struct config_cache_rule *rule = rule_of(req);
+    if (rule && rule->ttl_ms >= 0 && !req->may_use_ttl)
+        return false;
+    /* Whoever must see his own write can't share a fetch that may have begun before it. */
+    return req->not_before_ms == 0 && !req->position.data && ++req->rounds <= ROUNDS_MAX;
+}
+
 static enum verdict missed(struct request *req, struct cache_found *found, enum use_verdict use)
 {
-    lane_count(req->lane, LANE_CACHE_MISSES, 1);
+    if (!req->is_tier_asked) /* the first time round */
+        lane_count(req->lane, LANE_CACHE_MISSES, 1);
     req->looked_ns =
         loop_now_ns(req->lane->loop); /* nothing waited: its time counts with the next boundary */
     req->outcome = OUTCOME_MISS;
@@ -262,21 +290,51 @@ static enum verdict missed(struct request *req, struct cache_found *found, enum 
     }
     if (!req->may_store)
         req->outcome = OUTCOME_PASS;
-    if (!found->object && found->has_variants)
+    if (!found->object && found->has_variants && req->forwarded == FWD_URI_MISS)
         req->forwarded = FWD_VARY_MISS;
-    if (use == USE_REVALIDATE && req->may_store && object_state(found->object) == OBJECT_SEALED)
+    if (found->object && use != USE_NOT && object_state(found->object) == OBJECT_SEALED) {
+        const struct object_meta *meta = object_meta(found->object);
         req->stale = object_ref(found->object);
-    if (!req->may_store || req->is_solo || req->flight || req->asks.control.is_only_if_cached)
+        req->is_validating =
+            req->may_store && !req->asks_part && (meta->etag.data || meta->last_modified.data);
+    }
+    if (req->asks_part && req->may_store && use == USE_NOT)
+        parts_find(req);
+    if (req->answer == ANSWERS_OBJECT)
+        return ANSWER;
+    if (may_fly(req) && !req->flight) {
+        enum verdict verdict = join(req, found->object);
+        if (verdict != NEXT)
+            return verdict;
+        if (!found->object && found->has_variants)
+            parts_find_beginning(req);
+    }
+    /* Who insists on the app's own word gets that. */
+    return req->forwarded == FWD_REQUEST ? NEXT : second_tier_ask(req, found->object);
+}
+
+/* An errand knows what it is for. */
+static enum verdict set_out(struct request *req)
+{
+    const struct object_meta *meta = req->stale ? object_meta(req->stale) : NULL;
+    req->outcome = OUTCOME_PASS;
+    if (!req->may_store || !meta)
         return NEXT;
-    /* The route's ttl is not for it: what it brings says nothing to those whom it is for, so it neither leads
-     * nor waits. */
-    const struct config_cache_rule *rule = rule_of(req);
-    if (rule && rule->ttl_ms >= 0 && !req->may_use_ttl)
-        return NEXT;
-    /* Whoever must see his own write can't share a fetch that may have begun before it. */
-    if (req->not_before_ms > 0 || req->position.data || ++req->rounds > ROUNDS_MAX)
-        return NEXT;
-    return join(req, found->object);
+    req->forwarded = FWD_STALE;
+    req->is_validating = meta->etag.data || meta->last_modified.data;
+    return NEXT;
+}
+
+/* What was found in the round before may be gone. */
+static void forget_round(struct request *req)
+{
+    req->stale = object_unref(req->stale);
+    req->partial = object_unref(req->partial);
+    req->is_validating = false;
+    req->completes_part = false;
+    req->is_ageing = false;
+    req->cache_detail = NULL;
+    req->outcome = OUTCOME_PASS;
 }
 
 enum verdict stage_lookup(struct request *req)
@@ -288,30 +346,26 @@ enum verdict stage_lookup(struct request *req)
         plugins_inspect(req);
         if (req->world->config->cache.memory_bytes == 0)
             return NEXT;
-        cache_request_read(&req->msg, &req->asks);
-        struct str cookies;
-        if (!credential_cookies(req, rule_of(req), &cookies))
+        if (!prepare(req))
             return request_fail(req, ERR_NO_MEMORY);
-        decide(req, cookies);
-        if (!make_key(req, cookies))
-            return request_fail(req, ERR_NO_MEMORY);
+        if (req->errand)
+            return set_out(req);
     }
-    object_unref(req->stale);
-    req->stale = NULL;
-    req->outcome = OUTCOME_PASS;
+    forget_round(req);
     if (!req->may_use_store && !req->may_store)
         return NEXT;
 
     cache_find(req->lane->city->cache, &req->key, &req->msg, loop_wall_ms(req->lane->loop), &found);
+    enum verdict verdict = NEXT;
     if (found.object) {
-        use = judge(req, found.object);
-        enum verdict verdict = NEXT;
-        if (req->may_use_store && use == USE_FRESH)
-            verdict = serve(req, found.object);
-        if (verdict != ANSWER)
-            verdict = missed(req, &found, use);
-        object_unref(found.object);
-        return verdict;
+        use = stored_judge(req, found.object);
+        if (req->is_solo && !req->asks_part && object_meta(found.object)->allows_authorization)
+            req->is_solo = false;
+        if (req->may_use_store && use != USE_REVALIDATE && use != USE_NOT)
+            verdict = serve(req, &found, use);
     }
-    return missed(req, &found, use);
+    if (verdict != ANSWER)
+        verdict = missed(req, &found, use);
+    object_unref(found.object);
+    return verdict;
 }

@@ -80,7 +80,9 @@ static enum verdict stand_in_line(struct fetch *fetch)
     struct line *line = fetch->supply->line;
     const struct request *req = fetch->req;
 
-    fetch->waiter.priority = (uint8_t)(req->way->config ? req->way->config->priority : PRIORITY_NORMAL);
+    fetch->waiter.priority = (uint8_t)(req->errand        ? PRIORITY_LOW
+                                       : req->way->config ? req->way->config->priority
+                                                          : PRIORITY_NORMAL);
     fetch->waiter.on_turn = on_turn;
     fetch->waiter.on_refused = on_refused;
     fetch->is_refused = false;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "pipeline/client.h"
+#include "pipeline/errand.h"
 #include "pipeline/fetch.h"
 #include "pipeline/plugin.h"
 #include "pipeline/request.h"
@@ -56,9 +57,8 @@ static void put_times(struct request *req, struct json_line *line)
 
 static void put_decisions(const struct request *req, struct json_line *line)
 {
-    static const char *const fwd[] = {
-        "hit", "bypass", "method", "uri-miss", "vary-miss", "request", "stale"
-    };
+    static const char *const fwd[] = { "hit",       "bypass",  "method", "uri-miss",
+                                       "vary-miss", "request", "stale",  "partial" };
     if (req->tenant)
         json_line_str(line, "tenant", tenant_name(req->tenant->tenant));
     if (req->edition && req->edition->name.len > 0)
@@ -138,6 +138,11 @@ enum verdict stage_record(struct request *req)
     if (req->is_abandoned && !req->is_written)
         req->outcome = req->is_cut ? OUTCOME_FAILED : OUTCOME_ABORTED;
     int64_t total_ns = req->written_ns - req->started_ns;
+    if (req->errand) { /* no user asked: it is counted where it was made */
+        errand_ended(req);
+        let_go(req);
+        return NEXT;
+    }
     lane_count(req->lane, LANE_REQUESTS, 1);
     count(req, total_ns);
     if (req->lane->ring)

@@ -38,7 +38,9 @@ static const char room_yaml[] =
     "  app:\n"
     "    primary: [127.0.0.1:3000, \"unix:/run/app.sock\"]\n"
     "    limit: {concurrency: 50, queue: 10}\n"
-    "  next: {primary: [127.0.0.1:3100]}\n";
+    "  next: {primary: [127.0.0.1:3100]}\n"
+    "routes:\n"
+    "  - {path: /items/**, methods: [GET], cache: {ttl: 10s}}\n";
 
 static inline struct world *room_world(void *arg)
 {

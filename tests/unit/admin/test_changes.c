@@ -1,6 +1,5 @@
 #include <criterion/criterion.h>
 
-#include "cache/key.h"
 #include "fixture.h"
 
 static struct room room;
@@ -16,93 +15,6 @@ static void teardown(void)
 }
 
 TestSuite(changes, .init = setup, .fini = teardown);
-
-/* Something stored for a tenant's http://api.example.com/items?page=2. */
-static void store(const char *tenant)
-{
-    const struct key_parts parts = {
-        .tenant = str_of(tenant),
-        .authority = STR("api.example.com"),
-        .target = STR("/items?page=2"),
-        .version = STR("v2"),
-        .upstream = STR("app"),
-        .method_class = STR("GET"),
-    };
-    const struct object_meta meta = {
-        .status = 200, .head = STR("HTTP/1.1 200 OK\r\n"), .lifetime_ms = 1000000, .length = -1
-    };
-    struct arena arena;
-    struct key key;
-    arena_init(&arena, NULL, 0, 4096);
-    CHECK(key_make(&key, &parts, &arena));
-    struct object *object = object_new(room.city.cache, &key, &meta);
-    CHECK(object != NULL);
-    object_seal(object);
-    CHECK(cache_insert(room.city.cache, &key, object, INT64_MAX));
-    object_unref(object);
-    arena_fini(&arena);
-}
-
-/* How many went; a refusal's status, negative. */
-static long long purge(const char *body)
-{
-    int status;
-    json_t *json = room_json(&room, POST("/api/purge"), body, &status);
-    long long purged =
-        status == 200 ? (long long)json_integer_value(json_object_get(json, "purged")) : -status;
-    json_decref(json);
-    return purged;
-}
-
-Test(changes, purge_by_url_takes_one_tenants_answer_and_what_is_shared)
-{
-    store("acme");
-    store("tiny");
-    store(""); /* scope: all_tenants */
-    cr_expect_eq(purge("{\"tenant\": \"acme\", \"url\": \"http://api.example.com/other\"}"), 0);
-    cr_expect_eq(purge("{\"tenant\": \"acme\", \"url\": \"https://api.example.com/items?page=2\"}"), 0);
-    cr_expect_eq(purge("{\"tenant\": \"ACME\", \"url\": \"http://API.example.com:80/items?page=2\"}"), 2);
-    cr_expect_eq(purge("{\"tenant\": \"tiny\", \"url\": \"http://api.example.com/items?page=2\"}"), 1);
-    cr_expect_eq(room.admin.purged_by_url, 3);
-}
-
-Test(changes, purge_all_is_one_tenants_or_everybodys)
-{
-    store("acme");
-    store("tiny");
-    store("other");
-    cr_expect_eq(purge("{\"tenant\": \"acme\", \"all\": true}"), 1);
-    cr_expect_eq(purge("{\"all\": true, \"soft\": false}"), 2);
-}
-
-Test(changes, a_purge_says_exactly_what_to_purge)
-{
-    static const struct {
-        const char *body;
-        int status;
-    } rows[] = {
-        { "", 400 },
-        { "{}", 400 },
-        { "{\"tenant\": \"acme\"}", 400 },
-        { "{\"all\": false}", 400 },
-        { "{\"all\": \"yes\"}", 400 },
-        { "{\"all\": true, \"url\": \"http://a/\"}", 400 },
-        { "{\"url\": \"http://api.example.com/items\"}", 400 },
-        { "{\"tenant\": \"acme\", \"url\": \"/items\"}", 400 },
-        { "{\"tenant\": \"acme\", \"url\": \"ftp://a/\"}", 400 },
-        { "{\"tenant\": \"acme\", \"url\": \"http://a/#x\"}", 400 },
-        { "{\"tenant\": \"acme\", \"url\": \"http:///x\"}", 400 },
-        { "{\"tenant\": \"a b\", \"all\": true}", 400 },
-        { "{\"tenant\": 1, \"all\": true}", 400 },
-        { "{\"tag\": \"items\"}", 501 },
-        { "{\"prefix\": \"/items\"}", 501 },
-        { "{\"all\": true, \"soft\": true}", 501 },
-    };
-    store("acme");
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        cr_expect_eq(purge(rows[i].body), -rows[i].status, "row %zu: %s", i, rows[i].body);
-    cr_expect_eq(purge("{\"all\": true}"), 1, "and nothing went meanwhile");
-}
 
 Test(changes, a_refused_reload_lists_the_mistakes)
 {
@@ -173,4 +85,32 @@ Test(changes, a_canary_that_makes_no_sense_is_refused)
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         cr_expect_eq(room_status(&room, rows[i].lines, rows[i].body), rows[i].status, "row %zu", i);
+}
+
+Test(changes, a_quarantine_is_lifted_by_the_routes_name)
+{
+    _Atomic(bool) *named = &room.world->ways[0].watch->is_quarantined;
+    _Atomic(bool) *nameless = &room.world->ways[1].watch->is_quarantined;
+    static const struct {
+        const char *lines;
+        const char *body;
+        int status;
+    } refusals[] = {
+        { POST("/api/routes/nope"), "{\"quarantine\": false}", 404 },
+        { POST("/api/routes/GET%20/items/**"), "{\"quarantine\": true}", 400 },
+        { POST("/api/routes/GET%20/items/**"), "{\"quarantine\": 0}", 400 },
+        { POST("/api/routes/GET%20/items/**"), "{}", 400 },
+        { POST("/api/routes/GET%20/items/**"), "{\"quarantined\": false}", 400 },
+    };
+    atomic_store(named, true);
+    atomic_store(nameless, true);
+    for (size_t i = 0; i < COUNT_OF(refusals); i++)
+        cr_expect_eq(room_status(&room, refusals[i].lines, refusals[i].body), refusals[i].status, "row %zu",
+                     i);
+    cr_expect(atomic_load(named));
+    cr_expect_eq(room_status(&room, POST("/api/routes/GET%20/items/**"), "{\"quarantine\": false}"), 200);
+    cr_expect(!atomic_load(named) && atomic_load(nameless));
+    cr_expect_eq(room_status(&room, POST("/api/routes/"), "{\"quarantine\": false}"), 200,
+                 "without a name: what no route names");
+    cr_expect_not(atomic_load(nameless));
 }

@@ -52,7 +52,24 @@ Test(metrics, every_type_of_the_contract_is_there_from_the_start)
         "weir_cache_stored_total counter",
         "weir_cache_evicted_total counter",
         "weir_cache_purged_total counter",
+        "weir_cache_expired_total counter",
+        "weir_cache_invalidated_total counter",
+        "weir_cache_revalidated_total counter",
+        "weir_cache_refreshed_total counter",
+        "weir_cache_stood_in_total counter",
         "weir_cache_bytes gauge",
+        "weir_leak_checks_total counter",
+        "weir_quarantined_routes gauge",
+        "weir_second_tier_total counter",
+        "weir_second_tier_usable gauge",
+        "weir_fleet_connected gauge",
+        "weir_fleet_trusted gauge",
+        "weir_fleet_nodes gauge",
+        "weir_fleet_sequence gauge",
+        "weir_fleet_pending gauge",
+        "weir_fleet_errors_total counter",
+        "weir_fleet_dropped_total counter",
+        "weir_fleet_distrusts_total counter",
         "weir_upstream_requests_total counter",
         "weir_upstream_inflight gauge",
         "weir_upstream_limit gauge",
@@ -79,7 +96,6 @@ Test(metrics, the_numbers_are_those_of_the_world)
     atomic_store(&server->lag_ns, 1500000000);
     atomic_store(&room.city.connections, 3);
     lane_count(room.lane, LANE_CACHE_HITS, 11);
-    room.admin.purged_by_url = 2;
     const char *text = read_page();
     cr_expect_eq(
         value_of(text,
@@ -88,9 +104,69 @@ Test(metrics, the_numbers_are_those_of_the_world)
     cr_expect_eq(value_of(text, "weir_replica_lag_seconds{server=\"127.0.0.1:3000\"}"), 1.5);
     cr_expect_eq(value_of(text, "weir_connections"), 3);
     cr_expect_eq(value_of(text, "weir_cache_hits_total"), 11);
-    cr_expect_eq(value_of(text, "weir_cache_purged_total"), 2);
+    cr_expect_eq(value_of(text, "weir_cache_purged_total"), 0);
     cr_expect_eq(value_of(text, "weir_upstream_limit{upstream=\"app\"}"), 50);
     cr_expect_not_null(strstr(text, "weir_upstream_limit{upstream=\"next\"} +Inf\n"));
+}
+
+Test(metrics, what_the_cache_did_is_told_by_result)
+{
+    static const struct {
+        enum lane_stat stat;
+        const char *series;
+    } rows[] = {
+        { LANE_CACHE_REVALIDATED, "weir_cache_revalidated_total" },
+        { LANE_CACHE_REFRESHED, "weir_cache_refreshed_total" },
+        { LANE_CACHE_STOOD_IN, "weir_cache_stood_in_total" },
+        { LANE_LEAK_SAME, "weir_leak_checks_total{result=\"same\"}" },
+        { LANE_LEAK_CHANGED, "weir_leak_checks_total{result=\"changed\"}" },
+        { LANE_LEAK_UNSURE, "weir_leak_checks_total{result=\"inconclusive\"}" },
+        { LANE_LEAK_FOUND, "weir_leak_checks_total{result=\"leak\"}" },
+        { LANE_TIER_HIT, "weir_second_tier_total{result=\"hit\"}" },
+        { LANE_TIER_MISS, "weir_second_tier_total{result=\"miss\"}" },
+        { LANE_TIER_TIMEOUT, "weir_second_tier_total{result=\"timeout\"}" },
+        { LANE_TIER_ERROR, "weir_second_tier_total{result=\"error\"}" },
+        { LANE_TIER_REFUSED, "weir_second_tier_total{result=\"refused\"}" },
+        { LANE_TIER_SKIPPED, "weir_second_tier_total{result=\"skipped\"}" },
+    };
+    const char *text = read_page();
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        cr_expect_eq(value_of(text, rows[i].series), 0, "%s is there from the start", rows[i].series);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        lane_count(room.lane, rows[i].stat, 100 + (int64_t)i);
+    text = read_page();
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        cr_expect_eq(value_of(text, rows[i].series), 100 + (double)i, "%s", rows[i].series);
+}
+
+Test(metrics, quarantined_routes_are_counted)
+{
+    cr_expect_eq(value_of(read_page(), "weir_quarantined_routes"), 0);
+    atomic_store(&room.world->ways[0].watch->is_quarantined, true);
+    cr_expect_eq(value_of(read_page(), "weir_quarantined_routes"), 1);
+}
+
+static bool state_of_fleet(void *arg, struct fleet_state *out)
+{
+    (void)arg;
+    *out = (struct fleet_state){
+        .is_usable = true, .is_connected = true, .nodes = 3, .sequence = 1000, .pending = 2, .distrusts = 1
+    };
+    return true;
+}
+
+Test(metrics, a_fleet_has_numbers_once_there_is_one)
+{
+    cr_expect_eq(value_of(read_page(), "weir_fleet_nodes"), -1);
+    room.admin.hooks.fleet = state_of_fleet;
+    const char *text = read_page();
+    cr_expect_eq(value_of(text, "weir_second_tier_usable"), 1);
+    cr_expect_eq(value_of(text, "weir_fleet_connected"), 1);
+    cr_expect_eq(value_of(text, "weir_fleet_trusted"), 0);
+    cr_expect_eq(value_of(text, "weir_fleet_nodes"), 3);
+    cr_expect_eq(value_of(text, "weir_fleet_sequence"), 1000);
+    cr_expect_eq(value_of(text, "weir_fleet_pending"), 2);
+    cr_expect_eq(value_of(text, "weir_fleet_distrusts_total"), 1);
 }
 
 /* name{label="value",...} number, or a comment; all lines of one name together, and no series twice. */

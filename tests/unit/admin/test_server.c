@@ -14,6 +14,7 @@ static struct admin_server *server;
 static struct addr bound;
 static unsigned asked;
 static size_t body_bytes;
+static struct reply *late; /* of the last GET /later */
 
 /* Says how long the body was; /big sends more than a socket takes at once. */
 static void on_ask(const struct ask *ask, struct reply *reply, void *arg)
@@ -21,6 +22,11 @@ static void on_ask(const struct ask *ask, struct reply *reply, void *arg)
     (void)arg;
     asked++;
     body_bytes = ask->body.len;
+    if (str_eq(ask->msg->path, STR("/later"))) {
+        reply->is_later = true;
+        late = reply;
+        return;
+    }
     reply_text(reply, 200, "text/plain", STR("ok"));
     for (unsigned i = 0; str_eq(ask->msg->path, STR("/big")) && i < 1024 * 1024; i++)
         buf_append(&reply->body, "0123456789abcdef", 16);
@@ -167,4 +173,60 @@ Test(server, idle_connections_make_room_for_a_new_one)
     cr_expect_eq(receive(idle[0], data, sizeof data), 0, "the longest idle one went");
     for (unsigned i = 0; i < CALLERS_MAX; i++)
         close(idle[i]);
+}
+
+static int ask_later(void)
+{
+    static const char bytes[] = "GET /later HTTP/1.1\r\n" HOST "\r\nGET / HTTP/1.1\r\n" HOST LAST "\r\n";
+    int fd = dial();
+    late = NULL;
+    cr_assert_eq(send(fd, bytes, sizeof bytes - 1, 0), (ssize_t)sizeof bytes - 1);
+    for (unsigned turn = 0; turn < 1000 && !late; turn++)
+        loop_turn(loop, 1);
+    cr_assert_not_null(late);
+    return fd;
+}
+
+static void answer_late(void)
+{
+    reply_text(late, 202, "text/plain", STR("at last"));
+    reply_ready(late);
+}
+
+Test(server, a_reply_may_come_later_and_the_next_request_waits_for_it)
+{
+    char data[4096];
+    int fd = ask_later();
+    for (unsigned turn = 0; turn < 10; turn++)
+        loop_turn(loop, 0);
+    cr_expect_eq(recv(fd, data, sizeof data, 0), -1, "nothing is said before");
+    cr_expect_eq(asked, 1);
+    answer_late();
+    data[receive(fd, data, sizeof data - 1)] = '\0';
+    cr_expect(str_has_prefix(str_of(data), STR("HTTP/1.1 202 ")), "%s", data);
+    cr_expect_not_null(strstr(data, "\r\n\r\nat lastHTTP/1.1 200 "), "%s", data);
+    cr_expect_eq(asked, 2);
+    close(fd);
+}
+
+Test(server, a_reply_that_comes_when_its_caller_left_goes_nowhere)
+{
+    int fd = ask_later();
+    const struct linger at_once = { .l_onoff = 1 };
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+    for (unsigned turn = 0; turn < 10; turn++)
+        loop_turn(loop, 0);
+    answer_late();
+    cr_expect(str_has_prefix(str_of(talk("GET / HTTP/1.1\r\n" HOST LAST "\r\n")), STR("HTTP/1.1 200 ")));
+}
+
+Test(server, a_reply_may_outlive_the_server)
+{
+    int fd = ask_later();
+    admin_server_free(server);
+    server = NULL;
+    loop_turn(loop, 0);
+    answer_late();
+    close(fd);
 }

@@ -143,3 +143,70 @@ Test(status, latency_takes_its_query_from_the_url)
         json_decref(json);
     }
 }
+
+static bool state_of_fleet(void *arg, struct fleet_state *out)
+{
+    (void)arg;
+    *out = (struct fleet_state){ .is_connected = true, .is_trusted = true, .nodes = 2, .sequence = 7 };
+    return true;
+}
+
+Test(status, says_what_the_cache_holds_and_did)
+{
+    lane_count(room.lane, LANE_CACHE_STALE, 4);
+    lane_count(room.lane, LANE_CACHE_STOOD_IN, 3);
+    lane_count(room.lane, LANE_CACHE_REFRESHED, 2);
+    lane_count(room.lane, LANE_CACHE_REVALIDATED, 1);
+    json_t *json = get_json(GET("/api/status"));
+    json_t *cache = json_object_get(json, "cache");
+    json_int_t memory, objects, stale, stood_in, refreshed, revalidated;
+    cr_assert_eq(json_unpack(cache, "{s:I, s:I, s:I, s:I, s:I, s:I}", "memory", &memory, "objects", &objects,
+                             "stale", &stale, "stood_in", &stood_in, "refreshed", &refreshed, "revalidated",
+                             &revalidated),
+                 0);
+    cr_expect_eq(memory, room.world->config->cache.memory_bytes);
+    cr_expect_eq(objects, 0);
+    cr_expect_eq(stale * 1000 + stood_in * 100 + refreshed * 10 + revalidated, 4321);
+    cr_expect(json_is_null(json_object_get(cache, "redis")));
+    cr_expect_eq(json_array_size(json_object_get(cache, "quarantined")), 0);
+    json_decref(json);
+}
+
+Test(status, says_how_the_fleet_gets_along)
+{
+    room.admin.hooks.fleet = state_of_fleet;
+    lane_count(room.lane, LANE_TIER_TIMEOUT, 9);
+    json_t *json = get_json(GET("/api/status"));
+    json_t *redis = json_object_get(json_object_get(json, "cache"), "redis");
+    const char *state;
+    int connected, trusted, nodes, timeouts;
+    cr_assert_eq(json_unpack(redis, "{s:s, s:b, s:b, s:i, s:{s:i}}", "state", &state, "connected", &connected,
+                             "trusted", &trusted, "nodes", &nodes, "asked", "timeout", &timeouts),
+                 0);
+    cr_expect_str_eq(state, "down");
+    cr_expect(connected && trusted);
+    cr_expect_eq(nodes, 2);
+    cr_expect_eq(timeouts, 9);
+    json_decref(json);
+}
+
+Test(status, names_the_routes_in_quarantine)
+{
+    struct watch *watch = room.world->ways[0].watch;
+    atomic_store(&watch->since_wall_ms, 1700000000123);
+    atomic_store(&watch->stored_digest, 0xabc);
+    atomic_store(&watch->fetched_digest, UINT64_MAX);
+    atomic_store(&watch->is_quarantined, true);
+    json_t *json = get_json(GET("/api/status"));
+    json_t *rows = json_object_get(json_object_get(json, "cache"), "quarantined");
+    const char *route, *since, *stored, *fetched;
+    cr_assert_eq(json_array_size(rows), 1);
+    cr_assert_eq(json_unpack(json_array_get(rows, 0), "{s:s, s:s, s:s, s:s}", "route", &route, "since",
+                             &since, "stored", &stored, "fetched", &fetched),
+                 0);
+    cr_expect_str_eq(route, "GET /items/**");
+    cr_expect_str_eq(since, "2023-11-14T22:13:20.123Z");
+    cr_expect_str_eq(stored, "0000000000000abc");
+    cr_expect_str_eq(fetched, "ffffffffffffffff");
+    json_decref(json);
+}

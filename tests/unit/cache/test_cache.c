@@ -120,6 +120,75 @@ Test(cache, variants_of_a_key_are_bounded_and_the_oldest_goes)
     cache_free(cache);
 }
 
+Test(cache, renewing_one_of_a_full_set_of_variants_drops_none)
+{
+    struct cache *cache = test_cache(10 * MIB, 1);
+    const struct key *key = test_key(&room, "acme", "/");
+    struct message request;
+    for (int i = 0; i < VARIANTS_MAX; i++) {
+        char language[16];
+        snprintf(language, sizeof language, "x-%d", i);
+        cr_assert_not_null(store_variant(cache, key, language, i));
+    }
+    for (int i = 0; i < 3; i++) {
+        struct cache_found found;
+        cache_find(cache, key, asking(&request, "Accept-Language", "x-5"), 0, &found);
+        cr_assert_not_null(found.object);
+        struct object_meta meta = *object_meta(found.object);
+        meta.stored_wall_ms = 100 + i;
+        struct object *fresh = object_renew(found.object, &meta);
+        cr_expect(cache_renew(cache, key, found.object, fresh, 1));
+        object_unref(fresh);
+        object_unref(found.object);
+    }
+    cr_expect_eq(test_objects(cache), VARIANTS_MAX);
+    cache_free(cache);
+}
+
+Test(cache, a_changed_vary_leaves_each_answer_to_who_selects_it)
+{
+    struct cache *cache = test_cache(MIB, 1);
+    const struct key *key = test_key(&room, "acme", "/");
+    struct message request;
+    char vary[200];
+    bool has_variants;
+    const struct object *german = store_variant(cache, key, "de", 1);
+    int len = vary_key(STR("accept"), asking(&request, "Accept", "text/plain"), vary, sizeof vary);
+    struct object_meta meta = test_meta(0);
+    meta.vary = STR("accept");
+    meta.vary_key = str_n(vary, (size_t)len);
+    meta.stored_wall_ms = 2;
+    struct object *plain = test_object_with(cache, key, &meta, 0);
+    cr_assert(cache_insert(cache, key, plain, 1));
+    cr_expect_eq(find_variant(cache, key, "de", &has_variants), german);
+    struct cache_found found;
+    cache_find(cache, key, asking(&request, "Accept", "text/plain"), 0, &found);
+    cr_expect_eq(found.object, plain);
+    object_unref(found.object);
+    cr_assert(message_add(&request, STR("Accept-Language"), STR("de")));
+    cache_find(cache, key, &request, 0, &found);
+    cr_expect_eq(found.object, plain, "RFC 9111 4.1: both match, the newer one is it");
+    object_unref(found.object);
+    object_unref(plain);
+    cache_free(cache);
+}
+
+Test(cache, says_what_is_hot)
+{
+    struct cache *cache = test_cache(MIB, 1);
+    const struct key *key = test_key(&room, "acme", "/");
+    struct cache_found found;
+    cache_find(cache, key, NULL, 0, &found);
+    cr_expect_not(found.is_hot);
+    test_store(cache, key, 10, 1);
+    for (unsigned i = 0; i < 6; i++) {
+        cache_find(cache, key, NULL, 0, &found);
+        cr_expect_eq(found.is_hot, i >= 3, "look %u", i);
+        object_unref(found.object);
+    }
+    cache_free(cache);
+}
+
 Test(cache, refresh_replaces_only_what_is_still_there)
 {
     struct cache *cache = test_cache(MIB, 1);
@@ -128,13 +197,13 @@ Test(cache, refresh_replaces_only_what_is_still_there)
     struct object *old = test_object(cache, key, 10);
     cr_assert(cache_insert(cache, key, old, 1));
     struct object *fresh = object_renew(old, &meta);
-    cr_expect(cache_refresh(cache, key, old, fresh));
+    cr_expect(cache_renew(cache, key, old, fresh, INT64_MAX));
     cr_expect_eq(test_find(cache, key), fresh);
     cr_expect_eq(test_objects(cache), 1);
     struct object *late = object_renew(old, &meta);
-    cr_expect_not(cache_refresh(cache, key, old, late), "old is not stored any more");
+    cr_expect_not(cache_renew(cache, key, old, late, INT64_MAX), "old is not stored any more");
     cache_invalidate(cache, key, 5);
-    cr_expect_not(cache_refresh(cache, key, fresh, late));
+    cr_expect_not(cache_renew(cache, key, fresh, late, INT64_MAX));
     object_unref(old);
     object_unref(fresh);
     object_unref(late);
@@ -150,7 +219,7 @@ Test(cache, refreshed_after_a_purge_stays_dead)
     cr_assert(cache_insert(cache, key, old, 1));
     struct object *fresh = object_renew(old, &meta);
     cache_purge_tenant(cache, STR("acme"), 5);
-    cr_expect_not(cache_refresh(cache, key, old, fresh));
+    cr_expect_not(cache_renew(cache, key, old, fresh, INT64_MAX));
     cr_expect_null(test_find(cache, key));
     object_unref(old);
     object_unref(fresh);
@@ -260,7 +329,7 @@ static void step(struct cache *cache, uint64_t *random, int64_t now_ms, bool has
         object_unref(object);
     } else if (what < 83 && model[i].object) {
         struct object *fresh = object_renew(model[i].object, &meta);
-        bool is_in = cache_refresh(cache, key, model[i].object, fresh);
+        bool is_in = cache_renew(cache, key, model[i].object, fresh, INT64_MAX);
         cr_assert(is_in || !has_room);
         if (is_in) {
             object_unref(model[i].object);

@@ -209,6 +209,49 @@ Test(flight, quit_while_others_are_told_comes_too_late)
     cache_free(cache);
 }
 
+Test(flight, who_would_not_wait_leads_or_leaves_it)
+{
+    struct cache *cache = test_cache(MIB, 1);
+    const struct key *key = test_key(&room, "acme", "/");
+    struct client client;
+    struct flight *flight, *other;
+    const struct object *stale = test_store(cache, key, 10, 1);
+    cr_expect(flight_lead(cache, key, NULL, NULL, &flight) == FLIGHT_AGAIN, "something new is there");
+    cr_expect_null(flight);
+    cr_assert(flight_lead(cache, key, NULL, stale, &flight) == FLIGHT_LEAD);
+    cr_expect(flight_lead(cache, key, NULL, stale, &other) == FLIGHT_NONE, "one is enough");
+    cr_expect_null(other);
+    cr_expect_eq(flight_waiting(flight), 0);
+    cr_expect(join(cache, key, stale, &client, &other) == FLIGHT_WAIT, "others may wait for it");
+    flight_land(flight);
+    cr_expect_eq(client.calls, 1);
+    cache_free(cache);
+}
+
+Test(flight, markers_of_a_key_are_bounded)
+{
+    struct cache *cache = test_cache(10 * MIB, 1);
+    static struct test_key rooms[3 * VARIANTS_MAX];
+    struct cache_found found;
+    unsigned remembered = 0;
+    for (unsigned i = 0; i < COUNT_OF(rooms); i++) {
+        char cookie[16];
+        snprintf(cookie, sizeof cookie, "s=%u", i);
+        struct key_parts parts = test_parts("acme", "/");
+        parts.cookie = str_of(cookie);
+        struct flight *flight;
+        cr_assert(flight_lead(cache, test_key_of(&rooms[i], &parts), NULL, NULL, &flight) == FLIGHT_LEAD);
+        flight_scatter(flight, 1000 + i, 5000);
+    }
+    for (unsigned i = 0; i < COUNT_OF(rooms); i++) {
+        cache_find(cache, &rooms[i].key, NULL, 1100, &found);
+        cr_expect_eq(found.is_uncacheable, i >= 2 * VARIANTS_MAX, "row %u", i);
+        remembered += found.is_uncacheable;
+    }
+    cr_expect_eq(remembered, VARIANTS_MAX);
+    cache_free(cache);
+}
+
 Test(flight, stored_since_the_look_means_look_again)
 {
     struct cache *cache = test_cache(MIB, 1);
@@ -228,7 +271,11 @@ Test(flight, stored_since_the_look_means_look_again)
 
 Test(flight, is_not_joined_after_an_invalidation_or_purge)
 {
-    for (unsigned how = 0; how < 3; how++) {
+    static const struct cache_purge soft = { .kind = PURGE_TENANT,
+                                             .tenant = STR_INIT("acme"),
+                                             .is_soft = true };
+    static const struct cache_purge prefix = { .kind = PURGE_PREFIX, .what = STR_INIT("/") };
+    for (unsigned how = 0; how < 5; how++) {
         struct cache *cache = test_cache(MIB, 1);
         const struct key *key = test_key(&room, "acme", "/");
         struct client before, waiting, after;
@@ -239,6 +286,10 @@ Test(flight, is_not_joined_after_an_invalidation_or_purge)
             cache_invalidate(cache, key, 100);
         else if (how == 1)
             cache_purge_tenant(cache, STR("acme"), 100);
+        else if (how == 3)
+            cache_purge(cache, &prefix, 100, 100);
+        else if (how == 4)
+            cache_purge(cache, &soft, 100, 100);
         else
             cache_purge_all(cache, 100);
         cr_expect(join(cache, key, NULL, &after, &fresh) == FLIGHT_LEAD, "row %u", how);

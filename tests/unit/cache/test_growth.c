@@ -126,10 +126,10 @@ Test(growth, tells_once_when_held_bytes_fell)
     for (unsigned i = 0; i < 10; i++)
         append(object, 64 * KIB);
     object_become_window(object);
-    object_on_held(object, 128 * KIB, count_call, &calls);
-    skip(&reader, 7 * 64 * KIB);
+    object_on_held(object, 192 * KIB, count_call, &calls);
+    skip(&reader, 6 * 64 * KIB);
     cr_expect_eq(calls, 0);
-    skip(&reader, 1 * 64 * KIB);
+    skip(&reader, 2 * 64 * KIB); /* what is left, and the rest of one piece, fit into that */
     cr_expect_eq(calls, 1);
     skip(&reader, 2 * 64 * KIB);
     cr_expect_eq(calls, 1);

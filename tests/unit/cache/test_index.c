@@ -83,3 +83,77 @@ Test(index, swaps_in_place)
     index_fini(&index);
     free_all();
 }
+
+struct walked {
+    struct index *index;
+    unsigned seen[KEYS][PER_KEY];
+    unsigned drops; /* each so many-th that is seen; 0: none */
+    unsigned count;
+};
+
+static void visit(struct object *object, void *arg)
+{
+    struct walked *walked = arg;
+    for (unsigned i = 0; i < KEYS; i++) {
+        for (unsigned k = 0; k < PER_KEY; k++)
+            walked->seen[i][k] += objects[i][k] == object;
+    }
+    if (walked->drops > 0 && ++walked->count % walked->drops == 0)
+        index_drop(walked->index, object);
+}
+
+Test(index, a_walk_in_bites_sees_each_once)
+{
+    static const unsigned homes[] = { 1, 3, 64, 100000 };
+    make_all();
+    for (unsigned drops = 0; drops < 4; drops++) {
+        for (size_t row = 0; row < COUNT_OF(homes); row++) {
+            struct index index;
+            struct index_walk walk = { 0 };
+            struct walked walked = { .index = &index, .drops = drops };
+            cr_assert(index_init(&index));
+            for (unsigned i = 0; i < KEYS; i++) {
+                for (unsigned k = 0; k < PER_KEY; k++)
+                    cr_assert(index_add(&index, objects[i][k]));
+            }
+            while (index_bite(&index, &walk, homes[row], visit, &walked)) {
+            }
+            for (unsigned i = 0; i < KEYS; i++) {
+                for (unsigned k = 0; k < PER_KEY; k++)
+                    cr_assert_eq(walked.seen[i][k], 1, "row %zu, every %u dropped", row, drops);
+            }
+            cr_expect_eq(index.count, drops ? KEYS * PER_KEY - KEYS * PER_KEY / drops : KEYS * PER_KEY);
+            index_fini(&index);
+        }
+    }
+    free_all();
+}
+
+Test(index, a_walk_sees_all_who_stay_while_others_come_and_go)
+{
+    make_all();
+    uint64_t random = 77;
+    for (unsigned round = 0; round < 30; round++) {
+        struct index index;
+        struct index_walk walk = { 0 };
+        struct walked walked = { .index = &index };
+        bool is_in[KEYS] = { false };
+        cr_assert(index_init(&index));
+        for (unsigned i = 0; i < KEYS; i++)
+            cr_assert(index_add(&index, objects[i][0])); /* they stay */
+        while (index_bite(&index, &walk, 5, visit, &walked)) {
+            for (unsigned n = 0; n < 8; n++) { /* the table grows in between, and entries move */
+                unsigned i = test_random(&random) % KEYS;
+                if (is_in[i])
+                    index_drop(&index, objects[i][1]);
+                else
+                    cr_assert(index_add(&index, objects[i][1]));
+                is_in[i] = !is_in[i];
+            }
+        }
+        for (unsigned i = 0; i < KEYS; i++)
+            cr_assert_geq(walked.seen[i][0], 1, "round %u", round);
+        index_fini(&index);
+    }
+    free_all();
+}

@@ -144,3 +144,94 @@ Test(key, two_tenants_never_get_one_key)
     }
     cr_assert_gt(compared, 10000);
 }
+
+/* Absent, empty and given are three things. */
+static struct str generate_credential(uint64_t *random, char *out)
+{
+    if (test_random(random) % 3 == 0)
+        return (struct str){ NULL, 0 };
+    return generate(random, out, false);
+}
+
+static bool is_same_credential(struct str a, struct str b)
+{
+    return !a.data == !b.data && str_eq(a, b);
+}
+
+Test(key, is_the_same_only_if_each_part_is)
+{
+    static struct test_key room[2];
+    static char bytes[2][8][64];
+    uint64_t random = 4711;
+    unsigned same = 0;
+    for (unsigned i = 0; i < 100000; i++) {
+        struct key_parts parts[2];
+        for (unsigned k = 0; k < 2; k++) {
+            parts[k] = (struct key_parts){ .tenant = generate(&random, bytes[k][0], true),
+                                           .is_https = test_random(&random) & 1,
+                                           .authority = generate(&random, bytes[k][1], false),
+                                           .target = generate(&random, bytes[k][2], false),
+                                           .version = generate(&random, bytes[k][3], false),
+                                           .upstream = generate(&random, bytes[k][4], false),
+                                           .method_class = generate(&random, bytes[k][5], false),
+                                           .authorization = generate_credential(&random, bytes[k][6]),
+                                           .cookie = generate_credential(&random, bytes[k][7]) };
+        }
+        /* Mostly equal, or bytes moved from one part into its neighbour: what random ones never are. */
+        struct key_parts *a = &parts[0], *b = &parts[1];
+        struct str *mine[] = { &a->tenant,   &a->authority,    &a->target,        &a->version,
+                               &a->upstream, &a->method_class, &a->authorization, &a->cookie };
+        struct str *others[] = { &b->tenant,   &b->authority,    &b->target,        &b->version,
+                                 &b->upstream, &b->method_class, &b->authorization, &b->cookie };
+        unsigned at = test_random(&random) % COUNT_OF(mine);
+        for (unsigned k = 0; k < COUNT_OF(mine); k++) {
+            if (k != at || test_random(&random) % 2)
+                *others[k] = *mine[k];
+        }
+        b->is_https = a->is_https;
+        if (test_random(&random) % 4 == 0 && at + 1 < COUNT_OF(mine)) {
+            *others[at] = *mine[at + 1];
+            *others[at + 1] = *mine[at];
+        }
+        bool is_primary = str_eq(a->tenant, b->tenant) && str_eq(a->authority, b->authority) &&
+                          str_eq(a->target, b->target);
+        bool is_selector = str_eq(a->version, b->version) && str_eq(a->upstream, b->upstream) &&
+                           str_eq(a->method_class, b->method_class) &&
+                           is_same_credential(a->authorization, b->authorization) &&
+                           is_same_credential(a->cookie, b->cookie);
+        const struct key *left = test_key_of(&room[0], a);
+        const struct key *right = test_key_of(&room[1], b);
+        cr_assert_eq(str_eq(left->primary, right->primary), is_primary, "round %u", i);
+        cr_assert_eq(str_eq(left->selector, right->selector), is_selector, "round %u", i);
+        cr_assert_eq(left->hash == right->hash, is_primary, "round %u", i);
+        cr_assert_eq(left->select == right->select, is_selector, "round %u", i);
+        same += is_primary && is_selector;
+    }
+    cr_expect_gt(same, 10000);
+    cr_expect_lt(same, 90000);
+}
+
+Test(key, tells_a_credential_that_is_absent_from_an_empty_one)
+{
+    static struct test_key rooms[9];
+    static const struct str values[] = { { NULL, 0 }, STR_INIT(""), STR_INIT("=") };
+    for (unsigned i = 0; i < 9; i++) {
+        struct key_parts parts = test_parts("acme", "/");
+        parts.authorization = values[i % 3];
+        parts.cookie = values[i / 3];
+        test_key_of(&rooms[i], &parts);
+        for (unsigned k = 0; k < i; k++)
+            cr_expect_not(str_eq(rooms[i].key.selector, rooms[k].key.selector), "rows %u and %u", i, k);
+    }
+}
+
+Test(key, keeps_parts_of_an_answer_below_a_selector_of_their_own)
+{
+    static struct test_key rooms[2];
+    struct key_parts parts = test_parts("acme", "/");
+    const struct key *whole = test_key_of(&rooms[0], &parts);
+    parts.method_class = STR("PART");
+    const struct key *part = test_key_of(&rooms[1], &parts);
+    cr_expect(str_eq(whole->primary, part->primary), "a purge takes both");
+    cr_expect_not(str_eq(whole->selector, part->selector));
+}

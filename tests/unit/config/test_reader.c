@@ -28,6 +28,9 @@ Test(reader, the_smallest_file_gets_every_default)
     cr_expect_eq(c->cache.memory_bytes, 256 << 20);
     cr_expect_eq(c->cache.object_max_bytes, 8 << 20);
     cr_expect_not(c->cache.is_set_cookie_stored);
+    cr_expect_eq(c->cache.stale_if_error_ms, 3600 * 1000);
+    cr_expect_eq(c->cache.leak_sample, 10000);
+    cr_expect_not(c->cache.redis.is_given);
     cr_expect(c->log.has_access);
     cr_expect(str_eq(c->log.path, STR("stderr")));
     cr_expect_eq(c->log.level, LOG_INFO);
@@ -195,6 +198,111 @@ Test(reader, a_route_says_only_what_it_changes)
     cr_expect(routes[2].cache.is_for_all_tenants);
     cr_expect_eq(routes[2].cache.share, SHARE_CREDENTIAL);
     config_unref(c);
+}
+
+Test(reader, a_cache_rule_that_says_nothing_leaves_it_to_the_reply)
+{
+    struct config *c = must_read(APP "routes: [{path: /a, cache: {}}, {path: /b}]\n");
+    for (unsigned i = 0; i < c->route_count; i++) {
+        const struct config_cache_rule *rule = &c->routes[i].cache;
+        cr_expect_eq(c->routes[i].has_cache, i == 0);
+        cr_expect_eq(rule->ttl_ms, NEVER);
+        cr_expect_eq(rule->stale_while_revalidate_ms, NEVER);
+        cr_expect_eq(rule->stale_if_error_ms, NEVER);
+        cr_expect_eq(rule->brownout_ms, 0);
+        cr_expect_eq(rule->tag_count, 0);
+        cr_expect_eq(rule->ignored, 0);
+        cr_expect_not(rule->is_heuristic_off);
+        cr_expect_not(rule->is_query_sorted);
+        cr_expect_not(rule->is_refresh_off);
+    }
+    config_unref(c);
+}
+
+Test(reader, a_cache_rule_may_say_how_long_stale_is_good_without_a_ttl)
+{
+    struct config *c =
+        must_read(APP "routes:\n"
+                      "  - {path: /a, cache: {stale_while_revalidate: 30s, stale_if_error: 0s,\n"
+                      "      brownout: 10m, tags: [items, shop], heuristic: false, query: sorted,\n"
+                      "      refresh_ahead: false, ignore: [only-if-cached, no-cache, no-cache]}}\n"
+                      "  - {path: /b, cache: {heuristic: true, refresh_ahead: true, query: exact,\n"
+                      "      ignore: [no-store, max-age, min-fresh, max-stale]}}\n");
+    const struct config_cache_rule *rule = &c->routes[0].cache;
+    cr_expect_eq(rule->ttl_ms, NEVER);
+    cr_expect_eq(rule->stale_while_revalidate_ms, 30 * 1000);
+    cr_expect_eq(rule->stale_if_error_ms, 0, "0s is said: not even for the reply's own word");
+    cr_expect_eq(rule->brownout_ms, 600 * 1000);
+    cr_assert_eq(rule->tag_count, 2);
+    cr_expect(str_eq(rule->tags[1], STR("shop")));
+    cr_expect(rule->is_heuristic_off);
+    cr_expect(rule->is_query_sorted);
+    cr_expect(rule->is_refresh_off);
+    cr_expect_eq(rule->ignored, 1U << IGNORABLE_ONLY_IF_CACHED | 1U << IGNORABLE_NO_CACHE);
+    rule = &c->routes[1].cache;
+    cr_expect_not(rule->is_heuristic_off);
+    cr_expect_not(rule->is_query_sorted);
+    cr_expect_not(rule->is_refresh_off);
+    cr_expect_eq(rule->ignored, 2 | 4 | 8 | 16);
+    config_unref(c);
+}
+
+Test(reader, a_second_tier_needs_its_url_only)
+{
+    struct config *c = must_read(APP "cache: {stale_if_error: 0s, leak_sample: off,\n"
+                                     "  redis: {url: \"redis://:secret@cache:6379/1\"}}\n");
+    cr_expect(c->cache.redis.is_given);
+    cr_expect(str_eq(c->cache.redis.url, STR("redis://:secret@cache:6379/1")));
+    cr_expect_eq(c->cache.redis.budget_ms, 5);
+    cr_expect_eq(c->cache.redis.mark.line, 3);
+    cr_expect(str_eq(c->cache.redis.prefix, STR("weir")));
+    cr_expect_eq(c->cache.leak_sample, 0);
+    cr_expect_eq(c->cache.stale_if_error_ms, 0);
+    config_unref(c);
+    c = must_read(APP "cache: {leak_sample: 0, redis: {url: \"unix:///run/redis.sock\", budget: 20ms,\n"
+                      "  prefix: shop.test}}\n");
+    cr_expect_eq(c->cache.redis.budget_ms, 20);
+    cr_expect(str_eq(c->cache.redis.prefix, STR("shop.test")));
+    cr_expect_eq(c->cache.leak_sample, 0);
+    config_unref(c);
+}
+
+Test(reader, mistakes_about_the_cache_name_what_is_allowed)
+{
+    static const struct refusal rows[] = {
+        { APP "cache: {redis: {budget: 5ms}}\n", ":2:9: redis needs `url`" },
+        { APP "cache: {redis: {url: \"http://:hush@x:6379\"}}\n",
+          "url: this value is wrong; allowed: a URL such as redis://HOST:6379/0 (redis, unix, redis+unix "
+          "or redis+sentinel)" },
+        { APP "cache: {redis: {url: \"redis:\"}}\n", "url: this value is wrong" },
+        { APP "cache: {redis: {url: \"redis://\"}}\n", "url: this value is wrong" },
+        { APP "cache: {redis: {url: \"redis:/x\"}}\n", "url: this value is wrong" },
+        { APP "cache: {redis: {url: \"rediss://a\"}}\n",
+          ":2:22: url: this value is not built yet; allowed: " },
+        { APP "cache: {redis: {url: \"redis://a b\"}}\n", "url: this value is wrong" },
+        { APP "cache: {redis: {url: \"redis://a\", budget: 0ms}}\n", "is out of range; allowed: a duration" },
+        { APP "cache: {redis: {url: \"redis://a\", prefix: \"a b\"}}\n", "prefix: \"a b\" is wrong" },
+        { APP "cache: {redis: {url: \"redis://a\", password: x}}\n",
+          "unknown key \"password\" in redis; allowed: url, budget, prefix" },
+        { APP "cache: {redis: \"redis://a\"}\n", "allowed: a mapping of url, budget, prefix" },
+        { APP "cache: {leak_sample: -1}\n", "leak_sample: " },
+        { APP "cache: {leak_sample: on}\n", ", or off" },
+        { APP "cache: {stale_if_error: unlimited}\n", "stale_if_error: \"unlimited\" is wrong" },
+        { APP "routes: [{path: /a, cache: {ignore: [no-cash]}}]\n", "did you mean \"no-cache\"?" },
+        { APP "routes: [{path: /a, cache: {ignore: no-cache}}]\n", "ignore: " },
+        { APP "routes: [{path: /a, cache: {query: ordered}}]\n", "one of exact, sorted" },
+        { APP "routes: [{path: /a, cache: {heuristic: 10%}}]\n", "allowed: true or false" },
+        { APP "routes: [{path: /a, cache: {refresh_ahead: 1s}}]\n", "allowed: true or false" },
+        { APP "routes: [{path: /a, cache: {tags: [\"a b\"]}}]\n", "tags: \"a b\" is wrong" },
+        { APP "routes: [{path: /a, cache: {brownout: 366h, stale_if_error: 8761h}}]\n", "is out of range" },
+        { APP "tenants: {default: {cache_share: 0%}}\n",
+          "cache_share: \"0%\" is out of range; allowed: a percentage" },
+        { APP "tenants: {named: {a: {cache_share: 101%}}}\n", "is out of range" },
+    };
+    must_refuse_all(rows, COUNT_OF(rows));
+    char *text = must_refuse(rows[1].yaml);
+    cr_expect(strstr(text, "hush") == NULL, "%s", text);
+    free(text);
 }
 
 Test(reader, each_mistake_names_the_place_the_wrong_and_the_allowed)

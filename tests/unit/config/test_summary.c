@@ -12,6 +12,9 @@ Test(summary, reads_back_as_the_same_config)
         APP "versions: {known: {v1: {canary: {upstream: app, percent: 0.1}}}}\n",
         APP
         "routes: [{cache: {cookies: []}}]\ntrusted_peers: [\"::/0\", 0.0.0.0/0, \"::ffff:1.2.3.4/128\"]\n",
+        APP "cache: {leak_sample: off, redis: {url: \"redis://a:b@c:1/2?x=y\"}}\n",
+        APP "routes: [{cache: {heuristic: false, ignore: [max-age], query: sorted, refresh_ahead: false,\n"
+            "stale_if_error: 0s, stale_while_revalidate: 1s, brownout: 2s, tags: [a]}}]\n",
         "upstreams: {app: {primary: [\"unix:/a b\"], tls: {}, plugins: [{name: x, k: {a: [1, \"2\", "
         "~]}}]}}\n",
     };
@@ -39,4 +42,27 @@ Test(summary, hides_the_token_and_says_what_was_understood)
     cr_expect(strstr(text, "first_byte: 30s") != NULL, "%s", text);
     free(text);
     config_unref(config);
+}
+
+Test(summary, shows_where_redis_is_and_no_password)
+{
+    static const struct {
+        const char *url;
+        const char *want;
+    } rows[] = {
+        { "redis://127.0.0.1:6379/0", "url: \"redis://127.0.0.1:6379/0\"" },
+        { "redis+sentinel://app:sesame@a:1,b:2/m/0", "url: \"redis+sentinel://(hidden)@a:1,b:2/m/0\"" },
+        { "redis://:sesame/ses@ame?@cache:6379/2", "url: \"redis://(hidden)@cache:6379/2\"" },
+        { "unix:///run/redis.sock?db=1&password=sesame", "url: \"unix:///run/redis.sock?(hidden)\"" },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char yaml[256];
+        snprintf(yaml, sizeof yaml, APP "cache: {redis: {url: \"%s\"}}\n", rows[i].url);
+        struct config *config = must_read(yaml);
+        char *text = config_summary(config);
+        cr_expect(strstr(text, rows[i].want) != NULL, "row %zu: %s", i, text);
+        cr_expect(strstr(text, "ses") == NULL, "row %zu: %s", i, text);
+        free(text);
+        config_unref(config);
+    }
 }

@@ -124,10 +124,8 @@ Test(table, the_annotated_example_holds_every_built_key_and_reads)
     setenv("WEIR_ADMIN_TOKEN", "open sesame", 1);
     const struct node *root = tree_parse(str_of(text), &arena, &mistakes);
     cr_assert(root != NULL);
-    for (const struct setting *at = table_root(); at; at = table_next(at)) {
-        bool is_below_unbuilt = str_has_prefix(str_of(at->path), STR("routes[].cache.tags"));
-        cr_expect_eq(is_in(root, str_of(at->path)), !at->is_not_built && !is_below_unbuilt, "%s", at->path);
-    }
+    for (const struct setting *at = table_root(); at; at = table_next(at))
+        cr_expect_eq(is_in(root, str_of(at->path)), !at->is_not_built, "%s", at->path);
     arena_fini(&arena);
 
     char path[128];
@@ -191,29 +189,20 @@ Test(table, the_schema_file_is_what_the_table_says)
 Test(table, keys_that_are_not_built_are_refused_and_not_in_the_schema)
 {
     char *schema = config_schema();
-    static const char *const words[] = { "redis",          "jwt",      "api_key",  "client_certificate",
-                                         "stale_if_error", "brownout", "\"tags\"", "adaptive" };
+    static const char *const words[] = { "jwt", "api_key", "client_certificate", "adaptive" };
     for (size_t i = 0; i < COUNT_OF(words); i++)
         cr_expect(strstr(schema, words[i]) == NULL, "%s", words[i]);
     free(schema);
     static const struct refusal rows[] = {
-        { APP "cache: {redis: {url: x}}\n", ":2:9: redis is not built yet" },
         { APP "tenants: {from: [{jwt: {claim: org}}]}\n", ":2:19: jwt is not built yet" },
         { APP "tenants: {from: [{api_key: {header: X}}]}\n", "api_key is not built yet" },
         { APP "tenants: {from: [{client_certificate: {field: san_dns}}]}\n",
           "client_certificate is not built yet" },
-        { APP "tenants: {default: {cache_share: 25%}}\n",
-          "cache_share: \"25%\" is not built yet; allowed: 100%" },
-        { APP "tenants: {named: {a: {cache_share: 25%}}}\n", "is not built yet" },
         { APP "listen: [{address: 127.0.0.1:1, proxy_protocol: true}]\n",
           "proxy_protocol: \"true\" is not built yet" },
         { "upstreams: {app: {primary: [a:1], limit: {concurrency: adaptive}}}\n",
           "concurrency: \"adaptive\" is not built yet" },
         { "upstreams: {app: {primary: [a:1], limit: {concurrency: 5, max: 9}}}\n", "max is not built yet" },
-        { APP "routes: [{path: /a, cache: {stale_while_revalidate: 1s}}]\n", "is not built yet" },
-        { APP "routes: [{path: /a, cache: {stale_if_error: 1s}}]\n", "is not built yet" },
-        { APP "routes: [{path: /a, cache: {brownout: 1s}}]\n", "is not built yet" },
-        { APP "routes: [{path: /a, cache: {tags: [a]}}]\n", "is not built yet" },
     };
     must_refuse_all(rows, COUNT_OF(rows));
 }

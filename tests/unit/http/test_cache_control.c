@@ -56,6 +56,19 @@ Test(cache_control, rfc9111_1_2_2_seconds_saturate_and_rubbish_is_stale)
         { "Cache-Control: max-age=\r\n", 0 },
         { "Cache-Control: max-age\r\n", 0 },
         { "Cache-Control: max-age=60s\r\n", 0 },
+        { "Cache-Control: max-age='60'\r\n", 0 },
+        { "Cache-Control: max-age=\"\"\r\n", 0 },
+        { "Cache-Control: max-age=\"6\\0\"\r\n", 0 },
+        { "Cache-Control: max-age=\"60\"x\r\n", 0 },
+        { "Cache-Control: max-age =60\r\n", 0 },
+        { "Cache-Control: max-age= 60\r\n", 0 },
+        { "Cache-Control: max-age=60; private\r\n", 0 },
+        { "Cache-Control: max-age=\"60\"\r\n", 60 },
+        { "Cache-Control: max-age=0060\r\n", 60 },
+        { "Cache-Control: MaX-aGe=60\r\n", 60 },
+        { "Cache-Control: x=\"max-age=3600\", max-age=1\r\n", 1 },
+        { "Cache-Control: max-age=1, x=\"a, \\\" , max-age=3600\"\r\n", 1 },
+        { "Cache-Control: x=a\"b, max-age=2, y=c\"\r\n", 2 },
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         cr_expect_eq(control_of(rows[i].lines).max_age_s, rows[i].want, "row %zu", i);
@@ -115,4 +128,69 @@ Test(cache_control, what_else_a_cache_must_know_of_a_request)
     cr_expect(request_of("If-Match: \"a\"\r\n").has_origin_conditions);
     cr_expect(request_of("If-Unmodified-Since: x\r\n").has_origin_conditions);
     cr_expect_not(request_of("").has_conditions);
+}
+
+Test(cache_control, a_quote_that_never_closes_hides_no_directive)
+{
+    cr_expect(control_of("Cache-Control: x=\"a, no-store\r\n").is_no_store);
+    cr_expect(control_of("Cache-Control: x=\"a\\\", private\r\n").is_private);
+    cr_expect(control_of("Cache-Control: \"\r\nCache-Control: no-store\r\n").is_no_store);
+}
+
+Test(cache_control, rfc9111_5_2_3__unknown_directives_are_ignored)
+{
+    struct cache_control c =
+        control_of("Cache-Control: foo, bar=\"no-store, private\", =, =x, max-age=5, x=\r\n");
+    cr_expect_not(c.is_no_store);
+    cr_expect_not(c.is_private);
+    cr_expect_eq(c.max_age_s, 5);
+}
+
+Test(cache_control, rfc9111_5_2_2_4_and_7__odd_lists_of_names_mean_all_of_the_reply)
+{
+    static const char *const lines[] = {
+        "Cache-Control: private=\" , \"\r\n",
+        "Cache-Control: private=\"a b\"\r\n",
+        "Cache-Control: private=\"a\"b\r\n",
+        "Cache-Control: private= \"a\"\r\n",
+        "Cache-Control: private=\"a\r\n",
+        "Cache-Control: private=a\r\n",
+        "Cache-Control: private=\"Vary\"\r\n",
+        "Cache-Control: private=\"a, Content-Encoding\"\r\n",
+        "Cache-Control: private=\"a\", private=b\r\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(lines); i++)
+        cr_expect(control_of(lines[i]).is_private, "row %zu", i);
+}
+
+Test(cache_control, rfc9111_5_2_2_4_and_7__named_fields_are_kept_out)
+{
+    struct cache_control c = control_of("Cache-Control: no-cache=\"Set-Cookie,, X \", private=\"Y\"\r\n");
+    cr_expect(field_is_kept_out(&c, STR("set-cookie")));
+    cr_expect(field_is_kept_out(&c, STR("X")));
+    cr_expect(field_is_kept_out(&c, STR("y")));
+    cr_expect_not(field_is_kept_out(&c, STR("Set-Cookie2")));
+    c = control_of("");
+    cr_expect_not(field_is_kept_out(&c, STR("X")));
+}
+
+Test(cache_control, rfc9111_5_2_1__a_route_may_pass_over_what_requests_ask)
+{
+    const char *lines =
+        "Cache-Control: no-cache, no-store, max-age=1, min-fresh=2, max-stale=3, only-if-cached\r\n";
+    struct cache_request r = request_of(lines);
+    cache_request_ignore(&r, IGNORE_NO_CACHE | IGNORE_MAX_AGE);
+    cr_expect_not(r.is_no_cache);
+    cr_expect_not(r.control.is_no_cache);
+    cr_expect_eq(r.control.max_age_s, -1);
+    cr_expect(r.control.is_no_store);
+    cr_expect_eq(r.control.min_fresh_s, 2);
+    cache_request_ignore(&r, IGNORE_NO_STORE | IGNORE_MIN_FRESH | IGNORE_MAX_STALE | IGNORE_ONLY_IF_CACHED);
+    cr_expect_not(r.control.is_no_store);
+    cr_expect_eq(r.control.min_fresh_s, -1);
+    cr_expect_eq(r.control.max_stale_s, -1);
+    cr_expect_not(r.control.is_only_if_cached);
+    r = request_of("Pragma: no-cache\r\n");
+    cache_request_ignore(&r, IGNORE_NO_CACHE);
+    cr_expect_not(r.is_no_cache);
 }

@@ -93,3 +93,91 @@ Test(conditions, rfc9110_8_8_2_2_a_date_is_strong_when_it_was_over_by_then)
     cr_expect_not(last_modified_is_strong(STR(LATER), STR(SAME), now_s));
     cr_expect_not(last_modified_is_strong(STR(OLD), STR(""), now_s));
 }
+
+Test(conditions, rfc9111_4_3_2__without_last_modified_the_date_stands_in)
+{
+    static const struct {
+        const char *request;
+        const char *modified;
+        int64_t date_s;
+        enum precondition want;
+    } rows[] = {
+        { "If-Modified-Since: " SAME "\r\n", "", 784111777, CONDITION_NOT_MODIFIED },
+        { "If-Modified-Since: " LATER "\r\n", "", 784111777, CONDITION_NOT_MODIFIED },
+        { "If-Modified-Since: " OLD "\r\n", "", 784111777, CONDITION_PASSES },
+        { "If-Modified-Since: " SAME "\r\n", "", -1, CONDITION_PASSES },
+        { "If-Modified-Since: " SAME "\r\n", "rubbish", 784111777, CONDITION_PASSES },
+        { "If-Modified-Since: " SAME "\r\n", LATER, 0, CONDITION_PASSES },
+        { "If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\n", SAME, -1, CONDITION_NOT_MODIFIED },
+        { "If-Modified-Since: Sun Nov  6 08:49:37 1994\r\n", SAME, -1, CONDITION_NOT_MODIFIED },
+        { "If-None-Match: \"b\"\r\nIf-Modified-Since: " LATER "\r\n", "", 784111777, CONDITION_PASSES },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct message request;
+        get_with(&request, rows[i].request);
+        cr_expect_eq(precondition_at(&request, STR("\"a\""), str_of(rows[i].modified), rows[i].date_s, now_s),
+                     rows[i].want, "row %zu", i);
+    }
+}
+
+Test(conditions, rfc9111_4_3_4__which_304_may_update_what)
+{
+    static const struct {
+        const char *etag;
+        const char *modified;
+        const char *reply;
+        bool want;
+    } rows[] = {
+        { "\"a\"", "", "ETag: \"a\"\r\n", true },
+        { "\"a\"", "", "ETag: \"b\"\r\n", false },
+        { "W/\"a\"", "", "ETag: \"a\"\r\n", true }, /* as those who compress answer */
+        { "\"a\"", "", "ETag: \"b\"\r\n", false },
+        { "\"a\"", "", "ETag: W/\"a\"\r\n", true },
+        { "W/\"a\"", "", "ETag: W/\"a\"\r\n", true },
+        { "W/\"a\"", "", "ETag: W/\"b\"\r\n", false },
+        { "odd", "", "ETag: odd\r\n", true },
+        { "\"a\"", SAME, "ETag: \"b\"\r\nLast-Modified: " SAME "\r\n", false },
+        { "\"a\"", SAME, "Last-Modified: " SAME "\r\n", true },
+        { "\"a\"", SAME, "Last-Modified: " LATER "\r\n", false },
+        { "", SAME, "Last-Modified: " SAME "\r\n", true },
+        { "", SAME, "ETag: \"a\"\r\nLast-Modified: " SAME "\r\n", true },
+        { "", SAME, "ETag: \"a\"\r\n", false },
+        { "", "", "ETag: \"a\"\r\n", false },
+        { "\"a\"", SAME, "", true },
+        { "", "", "", true },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct message reply;
+        reply_with(&reply, 304, rows[i].reply);
+        cr_expect_eq(not_modified_is_for(str_of(rows[i].etag), str_of(rows[i].modified), &reply),
+                     rows[i].want, "row %zu", i);
+    }
+}
+
+Test(conditions, rfc9111_4_3_5__what_a_head_says_of_a_stored_get)
+{
+    static const struct {
+        int status;
+        const char *reply; /* Content-Length: 0 is there */
+        int64_t length;
+        enum head_says want;
+    } rows[] = {
+        { 200, "", 0, HEAD_UPDATES },
+        { 200, "", -1, HEAD_UPDATES },
+        { 200, "", 10, HEAD_INVALIDATES },
+        { 200, "ETag: \"a\"\r\n", 0, HEAD_UPDATES },
+        { 200, "ETag: \"b\"\r\n", 0, HEAD_INVALIDATES },
+        { 200, "Last-Modified: " SAME "\r\n", 0, HEAD_UPDATES },
+        { 200, "Last-Modified: " LATER "\r\n", 0, HEAD_INVALIDATES },
+        { 200, "ETag: \"a\"\r\nLast-Modified: " LATER "\r\n", 0, HEAD_INVALIDATES },
+        { 410, "ETag: \"b\"\r\n", 0, HEAD_SAYS_NOTHING },
+        { 304, "", 10, HEAD_SAYS_NOTHING },
+        { 206, "", 10, HEAD_SAYS_NOTHING },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct message reply;
+        reply_with(&reply, rows[i].status, rows[i].reply);
+        cr_expect_eq(head_says_of(STR("\"a\""), STR(SAME), rows[i].length, &reply), rows[i].want, "row %zu",
+                     i);
+    }
+}

@@ -35,7 +35,9 @@ Test(freshness, rfc9111_3_what_may_be_stored)
         { "", 200, "Cache-Control: max-age=5\r\n", STORE_YES },
         { "", 200, "Cache-Control: max-age=5, no-store\r\n", STORE_NO },
         { "", 200, "Cache-Control: max-age=5, private\r\n", STORE_NO_PRIVATE },
-        { "", 200, "Cache-Control: max-age=5, private=\"X\"\r\n", STORE_NO_PRIVATE },
+        { "", 200, "Cache-Control: max-age=5, private=\"X\"\r\n", STORE_YES },
+        { "", 200, "Cache-Control: max-age=5, private=\"\"\r\n", STORE_NO_PRIVATE },
+        { "", 200, "Cache-Control: max-age=5, private=\"X\", private\r\n", STORE_NO_PRIVATE },
         { "", 200, "Cache-Control: max-age=5\r\nSet-Cookie: a=b\r\n", STORE_NO_PRIVATE },
         { "", 200, "Cache-Control: max-age=5\r\nVary: *\r\n", STORE_NO },
         { "", 200, "Cache-Control: max-age=5\r\nVary: Accept\r\n", STORE_YES },
@@ -56,6 +58,12 @@ Test(freshness, rfc9111_3_what_may_be_stored)
         { "", 404, "Cache-Control: max-age=5\r\n", STORE_YES },
         { "", 500, "Cache-Control: max-age=5\r\n", STORE_YES },
         { "", 302, "Cache-Control: max-age=5\r\n", STORE_YES },
+        { "", 303, "Cache-Control: max-age=5\r\n", STORE_YES },
+        { "", 599, "Cache-Control: max-age=5\r\n", STORE_YES },
+        { "Range: bytes=0-1\r\n", 206, "Cache-Control: max-age=5\r\n", STORE_NO_REQUEST },
+        { "Range: bytes=9-\r\n", 416, "Cache-Control: max-age=5\r\n", STORE_NO_REQUEST },
+        { "If-None-Match: \"a\"\r\n", 304, "Cache-Control: max-age=5\r\n", STORE_NO_REQUEST },
+        { "If-Match: \"a\"\r\n", 412, "Cache-Control: max-age=5\r\n", STORE_NO_REQUEST },
         { "Cache-Control: no-store\r\n", 200, "Cache-Control: max-age=5\r\n", STORE_NO_REQUEST },
         { "Content-Length: 1\r\n", 200, "Cache-Control: max-age=5\r\n", STORE_NO_REQUEST },
         { "Transfer-Encoding: chunked\r\n", 200, "Cache-Control: max-age=5\r\n", STORE_NO_REQUEST },
@@ -123,9 +131,20 @@ Test(freshness, rfc9111_5_2_2_3_must_understand_asks_for_known_statuses)
                  STORE_YES);
     cr_expect_eq(judge("", 299, "Cache-Control: max-age=5, must-understand\r\n", &no_policy).verdict,
                  STORE_NO);
-    cr_expect_eq(
-        judge("", 200, "Cache-Control: max-age=5, must-understand, no-store\r\n", &no_policy).verdict,
-        STORE_NO, "no-store always wins");
+    static const struct {
+        int status;
+        const char *reply;
+        enum store_verdict want;
+    } rows[] = {
+        { 200, "Cache-Control: max-age=5, must-understand, no-store\r\n", STORE_YES },
+        { 200, "Cache-Control: no-store, max-age=5, must-understand\r\n", STORE_YES },
+        { 299, "Cache-Control: max-age=5, must-understand, no-store\r\n", STORE_NO },
+        { 200, "Cache-Control: max-age=5, must-understand, no-store, private\r\n", STORE_NO_PRIVATE },
+        { 200, "Cache-Control: no-store, must-understand\r\n", STORE_NO },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        cr_expect_eq(judge("", rows[i].status, rows[i].reply, &no_policy).verdict, rows[i].want, "row %zu",
+                     i);
 }
 
 Test(freshness, rfc9111_4_2_1_lifetime_is_s_maxage_then_max_age_then_expires)
@@ -169,7 +188,7 @@ Test(freshness, a_routes_ttl_is_for_replies_without_freshness_of_their_own)
         { 200, "Cache-Control: no-cache\r\n", STORE_NO, false },
         { 200, "Cache-Control: private\r\n", STORE_NO_PRIVATE, false },
         { 200, "Set-Cookie: a=b\r\n", STORE_NO_PRIVATE, false },
-        { 200, "Pragma: no-cache\r\n", STORE_NO, false },
+        { 200, "Pragma: no-cache\r\n", STORE_YES, true },
         { 404, "", STORE_NO, false },
         { 500, "", STORE_NO, false },
         { 302, "", STORE_NO, false },
@@ -194,6 +213,9 @@ Test(freshness, cookies_of_a_reply_are_stored_only_when_the_route_says_so)
     const struct cache_policy policy = { .ttl_ms = -1, .is_set_cookie_stored = true };
     cr_expect_eq(judge("", 200, "Cache-Control: max-age=5\r\nSet-Cookie: a=b\r\n", &policy).verdict,
                  STORE_YES);
+    const struct cache_policy by_ttl = { .ttl_ms = 10000, .is_set_cookie_stored = true };
+    cr_expect_eq(judge("", 200, "Set-Cookie: a=b\r\n", &by_ttl).verdict, STORE_NO_PRIVATE,
+                 "only with freshness of the reply's own");
 }
 
 Test(freshness, rfc9111_4_2_3_initial_age)
@@ -240,14 +262,8 @@ Test(freshness, rfc9111_5_1_age_is_one_number)
     cr_expect_eq(judge("", 200, "Age: -7\r\n", &ttl_10s).initial_age_ms, 0);
     cr_expect_eq(judge("", 200, "Age: 1.5\r\n", &ttl_10s).initial_age_ms, 0);
     cr_expect_eq(judge("", 200, "Age: 99999999999\r\n", &ttl_10s).initial_age_ms, 2147483648000);
-}
-
-Test(freshness, rfc9111_4_2_3_age_grows_with_time_in_the_cache_and_never_shrinks)
-{
-    struct freshness f = { .initial_age_ms = 500 };
-    cr_expect_eq(age_ms_at(&f, 1000, 1000), 500);
-    cr_expect_eq(age_ms_at(&f, 1000, 3500), 3000);
-    cr_expect_eq(age_ms_at(&f, 1000, 10), 500, "the wall clock jumped back");
+    cr_expect_eq(judge("", 200, "Age: 99999999999999999999999\r\n", &ttl_10s).initial_age_ms, 2147483648000);
+    cr_expect_eq(judge("", 200, "Age: abc, 7\r\n", &ttl_10s).initial_age_ms, 0, "the rest is discarded");
 }
 
 Test(freshness, rfc9111_4_2_4_who_forbids_stale)
@@ -273,62 +289,7 @@ Test(freshness, rfc5861_stale_times_are_read)
 Test(freshness, rfc9111_5_2_2_4_no_cache_asks_first_even_when_fresh)
 {
     cr_expect(judge_reply("Cache-Control: no-cache, max-age=5\r\nETag: \"a\"\r\n").always_revalidate);
-    cr_expect(judge_reply("Cache-Control: no-cache=\"X\", max-age=5\r\nETag: \"a\"\r\n").always_revalidate);
+    cr_expect(judge_reply("Cache-Control: no-cache=\"\", max-age=5\r\nETag: \"a\"\r\n").always_revalidate);
+    cr_expect_not(judge_reply("Cache-Control: no-cache=\"X\", max-age=5\r\n").always_revalidate);
     cr_expect_not(judge_reply("Cache-Control: max-age=5\r\n").always_revalidate);
-}
-
-Test(freshness, rfc9111_4_and_5_2_1_when_a_stored_reply_may_be_used)
-{
-    const struct freshness plain = { .lifetime_ms = 10000 };
-    const struct freshness strict = { .lifetime_ms = 10000, .must_revalidate = true };
-    const struct freshness asking = { .lifetime_ms = 10000,
-                                      .must_revalidate = true,
-                                      .always_revalidate = true };
-    const struct {
-        const char *request;
-        const struct freshness *freshness;
-        int64_t age_ms;
-        enum use_verdict want;
-    } rows[] = {
-        { "", &plain, 0, USE_FRESH },
-        { "", &plain, 9999, USE_FRESH },
-        { "", &plain, 10000, USE_REVALIDATE },
-        { "", &asking, 0, USE_REVALIDATE },
-        { "Cache-Control: no-cache\r\n", &plain, 0, USE_REVALIDATE },
-        { "Pragma: no-cache\r\n", &plain, 0, USE_REVALIDATE },
-        { "Cache-Control: no-store\r\n", &plain, 0, USE_NOT },
-        { "Cache-Control: max-age=5\r\n", &plain, 5000, USE_FRESH },
-        { "Cache-Control: max-age=5\r\n", &plain, 5001, USE_REVALIDATE },
-        { "Cache-Control: max-age=0\r\n", &plain, 1, USE_REVALIDATE },
-        { "Cache-Control: min-fresh=3\r\n", &plain, 7000, USE_FRESH },
-        { "Cache-Control: min-fresh=3\r\n", &plain, 7001, USE_REVALIDATE },
-        { "Cache-Control: max-stale\r\n", &plain, 999999, USE_FRESH },
-        { "Cache-Control: max-stale=5\r\n", &plain, 15000, USE_FRESH },
-        { "Cache-Control: max-stale=5\r\n", &plain, 15001, USE_REVALIDATE },
-        { "Cache-Control: max-stale\r\n", &strict, 10000, USE_REVALIDATE },
-        { "", &strict, 9999, USE_FRESH },
-        { "If-Match: \"a\"\r\n", &plain, 0, USE_NOT },
-        { "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n", &plain, 0, USE_NOT },
-        { "If-None-Match: \"a\"\r\n", &plain, 0, USE_FRESH },
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct message msg;
-        struct cache_request request;
-        get_with(&msg, rows[i].request);
-        cache_request_read(&msg, &request);
-        cr_expect_eq(use_of(&request, rows[i].freshness, rows[i].age_ms), rows[i].want, "row %zu", i);
-    }
-}
-
-Test(freshness, rfc9111_4_4_successful_unsafe_methods_invalidate)
-{
-    cr_expect(reply_invalidates(METHOD_POST, 200));
-    cr_expect(reply_invalidates(METHOD_DELETE, 204));
-    cr_expect(reply_invalidates(METHOD_PUT, 303));
-    cr_expect(reply_invalidates(METHOD_OTHER, 200), "unknown safety counts as unsafe");
-    cr_expect_not(reply_invalidates(METHOD_POST, 400));
-    cr_expect_not(reply_invalidates(METHOD_POST, 500));
-    cr_expect_not(reply_invalidates(METHOD_POST, 103));
-    cr_expect_not(reply_invalidates(METHOD_GET, 200));
-    cr_expect_not(reply_invalidates(METHOD_OPTIONS, 200));
 }

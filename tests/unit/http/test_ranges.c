@@ -123,3 +123,102 @@ Test(ranges, rfc9110_13_1_5_if_range_needs_a_strong_match)
     get_with(&request, "Range: bytes=0-0\r\nIf-Range: " MODIFIED "\r\n");
     cr_expect_eq(ranges_of(&request, STR(""), STR(""), 100, out, 4, &count), RANGE_WHOLE, "no strong date");
 }
+
+Test(ranges, rfc9110_14_4__content_range_is_read_strictly)
+{
+    static const struct {
+        const char *lines;
+        bool want;
+        struct content_range range;
+    } rows[] = {
+        { "Content-Range: bytes 0-4/10\r\n", true, { 0, 4, 10 } },
+        { "Content-Range: BYTES 5-9/10\r\n", true, { 5, 9, 10 } },
+        { "Content-Range: bytes 0-4/*\r\n", true, { 0, 4, -1 } },
+        { "Content-Range: bytes 0-0/9223372036854775807\r\n", true, { 0, 0, INT64_MAX } },
+        { "Content-Range: bytes */10\r\n", false, { 0 } },
+        { "Content-Range: bytes 5-4/10\r\n", false, { 0 } },
+        { "Content-Range: bytes 5-10/10\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-0/0\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-4\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-4/\r\n", false, { 0 } },
+        { "Content-Range: bytes -4/10\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-/10\r\n", false, { 0 } },
+        { "Content-Range: bytes  0-4/10\r\n", false, { 0 } },
+        { "Content-Range: bytes=0-4/10\r\n", false, { 0 } },
+        { "Content-Range: items 0-4/10\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-4/10, bytes 5-9/10\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-4/10\r\nContent-Range: bytes 0-4/10\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-99999999999999999999/*\r\n", false, { 0 } },
+        { "Content-Range: bytes 0-4/9223372036854775808\r\n", false, { 0 } },
+        { "Content-Range:\r\n", false, { 0 } },
+        { "", false, { 0 } },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct message reply;
+        struct content_range range;
+        reply_with(&reply, 206, rows[i].lines);
+        cr_assert_eq(content_range_read(&reply, &range), rows[i].want, "row %zu", i);
+        if (!rows[i].want)
+            continue;
+        cr_expect_eq(range.first, rows[i].range.first, "row %zu", i);
+        cr_expect_eq(range.last, rows[i].range.last, "row %zu", i);
+        cr_expect_eq(range.total, rows[i].range.total, "row %zu", i);
+    }
+}
+
+Test(ranges, rfc9111_3_4__parts_combine_only_under_one_strong_validator)
+{
+    static const char date[] = "Date: Sun, 06 Nov 1994 08:49:39 GMT\r\nLast-Modified: " MODIFIED "\r\n";
+    static const struct {
+        const char *etag;
+        const char *modified;
+        const char *tag_line;
+        bool has_dates;
+        bool want;
+    } rows[] = {
+        { "\"a\"", "", "ETag: \"a\"\r\n", false, true },
+        { "\"a\"", "", "ETag: \"b\"\r\n", false, false },
+        { "W/\"a\"", "", "ETag: W/\"a\"\r\n", false, false },
+        { "\"a\"", "", "ETag: W/\"a\"\r\n", false, false },
+        { "\"a\"", MODIFIED, "", true, false },
+        { "", MODIFIED, "ETag: \"a\"\r\n", true, false },
+        { "", MODIFIED, "", true, true },
+        { "", MODIFIED, "Last-Modified: " MODIFIED "\r\n", false, false },
+        { "", MODIFIED, "", false, false },
+        { "", "", "", true, false },
+        { "", "", "", false, false },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct message reply;
+        char lines[256];
+        snprintf(lines, sizeof lines, "%s%s", rows[i].tag_line, rows[i].has_dates ? date : "");
+        reply_with(&reply, 206, lines);
+        cr_expect_eq(may_combine(str_of(rows[i].etag), str_of(rows[i].modified), &reply), rows[i].want,
+                     "row %zu", i);
+    }
+}
+
+Test(ranges, rfc9110_13_1_5__if_range_compares_strongly)
+{
+    static const struct {
+        const char *line;
+        enum range_verdict want;
+    } rows[] = {
+        { "If-Range: \"e\"\r\n", RANGE_PARTS },
+        { "If-Range: W/\"e\"\r\n", RANGE_WHOLE },
+        { "If-Range: \"f\"\r\n", RANGE_WHOLE },
+        { "If-Range: \"e\", \"f\"\r\n", RANGE_WHOLE },
+        { "If-Range: *\r\n", RANGE_WHOLE },
+        { "If-Range: " MODIFIED "\r\n", RANGE_PARTS },
+        { "If-Range: Sun, 06 Nov 1994 08:49:38 GMT\r\n", RANGE_WHOLE },
+        { "If-Range: Sunday, 06-Nov-94 08:49:37 GMT\r\n", RANGE_WHOLE },
+        { "If-Range:\r\n", RANGE_WHOLE },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char lines[128];
+        struct range out[4];
+        unsigned count;
+        snprintf(lines, sizeof lines, "Range: bytes=0-0\r\n%s", rows[i].line);
+        cr_expect_eq(judge(lines, 100, out, &count), rows[i].want, "row %zu", i);
+    }
+}

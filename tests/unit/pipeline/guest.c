@@ -171,8 +171,7 @@ void guest_ask(struct guest *guest, const char *lines)
     buf_fini(&head);
     guest->req = req;
     req->head_ns = req->started_ns = loop_now_ns(lane->loop);
-    req->err = message_read_request(&req->msg, req->upload, &limits);
-    req->upload = (struct str){ NULL, 0 };
+    req->err = message_read_request(&req->msg, req->head_text, &limits);
     req->has_upload = req->msg.framing == FRAMING_CHUNKED || req->msg.content_length > 0;
     req->wants_continue = req->msg.has_expect_continue && req->has_upload;
     body_in_init(&guest->up, req->msg.framing, req->msg.content_length, 1024);

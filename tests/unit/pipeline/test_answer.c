@@ -3,6 +3,8 @@
 
 #include "told.h"
 
+static const struct cache_control no_control;
+
 /* --- weir's own errors --- */
 
 Test(answer, problems_say_what_is_wrong)
@@ -198,7 +200,7 @@ Test(answer, which_fields_pass_are_stored_and_renew)
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         cr_assert(message_add(&reply, str_of(rows[i].name), STR("v")));
     writer_init(&w, text, sizeof text);
-    cr_assert(answer_stored_head(&w, &reply, 0));
+    cr_assert(answer_stored_head(&w, &reply, &no_control, 0));
     text[w.len] = '\0';
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         const struct field *field = message_find(&reply, str_of(rows[i].name));
@@ -213,7 +215,7 @@ Test(answer, which_fields_pass_are_stored_and_renew)
 
     struct writer small;
     writer_init(&small, text, 40);
-    cr_expect_not(answer_stored_head(&small, &reply, 0), "it says when it does not fit");
+    cr_expect_not(answer_stored_head(&small, &reply, &no_control, 0), "it says when it does not fit");
 }
 
 /* --- the token --- */

@@ -1,0 +1,86 @@
+#include "crowd.h"
+
+#include "asking.h"
+#include "bare.h"
+
+enum {
+    ASKING_MAX = 64, /* connections that ask at the same time while they are opened */
+    EVENTS_EACH_TURN = 512,
+};
+
+static const int64_t BURST_MAX_NS = 30000000000;
+
+static void open_all(void)
+{
+    int64_t end = now_ns() + (int64_t)(want.seconds * 1e9);
+    long open = 0;
+
+    for (long i = 0; i < want.connections && !load.is_over && load.now < end; i++) {
+        ask(&load.connections[i]);
+        while (load.asking >= ASKING_MAX && load.now < end)
+            turn(100);
+    }
+    while (load.asking && load.now < end)
+        turn(100);
+    for (long i = 0; i < want.connections; i++)
+        open += load.connections[i].fd >= 0;
+    printf("{\"open\": %ld, \"errors\": %lu, \"first_error\": \"%s\"}\n", open, load.errors,
+           load.first_error ? load.first_error : "");
+    fflush(stdout);
+}
+
+/* All asked_ns are the same, the burst's beginning: nobody waits for less because its request went out late.
+ */
+static void burst(void)
+{
+    struct histogram *took = &load.took_ns;
+    int64_t start, sent;
+
+    memset(took, 0, sizeof *took);
+    start = load.now = now_ns();
+    for (long i = 0; i < want.connections && !load.is_over; i++)
+        if (!load.connections[i].is_asking)
+            ask(&load.connections[i]);
+    sent = now_ns();
+    while (load.asking && load.now < start + BURST_MAX_NS)
+        turn(100);
+    printf("{\"requests\": %lu, \"errors\": %lu, \"first_error\": \"%s\", \"unanswered\": %ld, ",
+           (unsigned long)took->count, load.errors, load.first_error ? load.first_error : "", load.asking);
+    printf("\"start_ns\": %lld, \"sent_ns\": %lld, \"took_ms\": {", (long long)start, (long long)sent);
+    printf("\"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f, \"max\": %.3f}}\n", histogram_at(took, .5) / 1e6,
+           histogram_at(took, .9) / 1e6, histogram_at(took, .99) / 1e6, (double)took->largest / 1e6);
+    fflush(stdout);
+}
+
+/* One read is one line, or the end: whoever tells us waits for the answer before the next. */
+static bool told(char *line, size_t size)
+{
+    ssize_t got = read(STDIN_FILENO, line, size - 1);
+
+    if (got <= 0)
+        return false;
+    line[got] = '\0';
+    line[strcspn(line, "\r\n")] = '\0';
+    return true;
+}
+
+static void count_closed(void)
+{
+    load.closed_idle = 0;
+    for (int i = 0; i < want.connections / EVENTS_EACH_TURN + 2; i++)
+        turn(0);
+    printf("{\"closed_idle\": %lu}\n", load.closed_idle);
+}
+
+void crowd_hold(void)
+{
+    char line[1024];
+
+    open_all();
+    while (told(line, sizeof line)) {
+        want.target = line;
+        request_make();
+        burst();
+    }
+    count_closed();
+}

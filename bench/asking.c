@@ -103,7 +103,8 @@ static void answered(struct connection *conn)
     } else {
         load.now = now_ns();
         load.body_bytes += (uint64_t)conn->reply.body_bytes;
-        histogram_add(&load.took_ns, load.now - conn->asked_ns);
+        conn->took_ns = load.now - conn->asked_ns;
+        histogram_add(&load.took_ns, conn->took_ns);
         if (conn->reply.is_last) {
             load.reconnects++;
             connection_close(conn);

@@ -13,7 +13,7 @@ struct connection {
     int fd; /* -1: none */
     bool is_asking;
     long key;
-    int64_t asked_ns;
+    int64_t asked_ns, took_ns; /* the last that was answered rightly */
     struct reply reply;
 };
 

@@ -4,7 +4,7 @@
  *   /pass/1k /pass/100k /pass/1m  may not: Cache-Control: no-store
  *   /route/1k ...                 says nothing, for a proxy whose own rules give the time
  *   /hit/1k-vary                  the same, with Vary: Accept-Encoding, Accept-Language
- *   /hit/cold-NAME                1 KiB that may be stored, half a second after it was asked for
+ *   /hit/cold-NAME                1 KiB that may be stored, 0.75 s after it was asked for
  *   /k/NNNNN                      1 KiB that begins with these digits (1 to 8 of them), may be stored
  *   /count                        how many of the above were asked for, as a decimal number
  *   /cold-at                      when the last cold reply was sent, in nanoseconds of the monotonic clock
@@ -26,8 +26,9 @@ enum {
     DIGITS_MAX = 8,
 };
 
-/* Long enough for ten thousand requests to have arrived behind the first one. */
-static const int64_t COLD_NS = 500000000;
+/* Long enough for ten thousand requests to have arrived behind the first one. Between two half seconds:
+ * who looks again every 500 ms whether the answer is there (nginx) has neither luck nor bad luck then. */
+static const int64_t COLD_NS = 750000000;
 
 struct client {
     int fd;

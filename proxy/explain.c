@@ -17,10 +17,6 @@
 
 #include "explain_inside.h"
 
-#define SERVED     0
-#define REFUSED    1
-#define NO_REQUEST 2
-
 void explain_say(const struct explanation *e, const char *what, const char *format, ...)
 {
     va_list args;
@@ -31,7 +27,7 @@ void explain_say(const struct explanation *e, const char *what, const char *form
     fputc('\n', e->out);
 }
 
-static int refuse(const struct explanation *e, int err)
+int explain_refuse(const struct explanation *e, int err)
 {
     explain_say(e, "refused", "%d %s: %s", err_status(err), err_word(err), err_text(err));
     return REFUSED;
@@ -201,7 +197,7 @@ static int explain_tenant(struct explanation *e)
     if (err) {
         explain_say(e, "tenant", "none");
         explain_tenant_source(e);
-        return refuse(e, err);
+        return explain_refuse(e, err);
     }
     e->tenant = str_n(e->claim.name, e->claim.name_len);
     explain_say(e, "tenant", "%.*s", STR_FMT(e->tenant));
@@ -212,7 +208,7 @@ static int explain_tenant(struct explanation *e)
     tenant_rules_free(rules);
     if (!e->limits) {
         explain_say(e, "", "not under `named`, and `unlisted: refuse`");
-        return refuse(e, ERR_NO_TENANT);
+        return explain_refuse(e, ERR_NO_TENANT);
     }
     explain_say(e, "", "%s",
                 e->limits->name.data ? "its row under `named` holds" : "the limits of `default` hold");
@@ -272,19 +268,19 @@ static int explain_version(struct explanation *e)
     versions_free(versions);
     if (!config->is_given) {
         explain_say(e, "version", "the only one: the config has no `versions`");
-        return err ? refuse(e, err) : SERVED;
+        return err ? explain_refuse(e, err) : SERVED;
     }
     const struct config_version *version = e->choice.version;
     explain_say(e, "version", "%.*s", STR_FMT(version ? version->name : STR("none")));
     explain_version_source(e);
     if (err)
-        return refuse(e, err);
+        return explain_refuse(e, err);
     if (version->deprecated_s)
         print_date(e, "deprecated since", version->deprecated_s);
     if (version->sunset_s)
         print_date(e, version->is_gone_after_sunset ? "gone from" : "sunset", version->sunset_s);
     if (version_is_gone(version, clock_wall_ns() / NS_PER_S))
-        return refuse(e, ERR_VERSION_GONE);
+        return explain_refuse(e, ERR_VERSION_GONE);
     e->path = str_from(e->path, e->choice.prefix_bytes);
     return SERVED;
 }
@@ -334,7 +330,7 @@ static struct str choose_upstream(const struct explanation *e)
     return (struct str){ NULL, 0 };
 }
 
-static void print_servers(const struct explanation *e)
+void explain_servers(const struct explanation *e)
 {
     const struct config_upstream *upstream = e->upstream;
     fprintf(e->out, "%-10s primary", "");
@@ -353,17 +349,19 @@ static int explain_route(struct explanation *e)
         e->path = STR("/");
     struct routes *routes = routes_new(e->config->routes, e->config->route_count);
     if (!routes)
-        return refuse(e, ERR_NO_MEMORY);
+        return explain_refuse(e, ERR_NO_MEMORY);
     e->route = routes_find(routes, e->host, e->path, e->msg.method_name);
     routes_free(routes);
     print_route(e);
     e->upstream = config_find_upstream(e->config, choose_upstream(e));
     if (!e->upstream)
-        return refuse(e, ERR_NO_ROUTE);
-    print_servers(e);
+        return explain_refuse(e, ERR_NO_ROUTE);
+    int code = explain_plugins(e);
+    if (code != SERVED)
+        return code;
     int64_t body_max = e->config->clients.body_max_bytes;
     if (body_max >= 0 && e->msg.framing == FRAMING_LENGTH && e->msg.content_length > (uint64_t)body_max)
-        return refuse(e, ERR_BODY_TOO_LARGE);
+        return explain_refuse(e, ERR_BODY_TOO_LARGE);
     return SERVED;
 }
 
@@ -384,8 +382,8 @@ static int walk(struct explanation *e)
     return SERVED;
 }
 
-int explain_request(struct config *config, const char *method, const char *url, const struct str *headers,
-                    unsigned header_count, const char *peer, FILE *out)
+int explain_request(struct config *config, const char *plugin_dir, const char *method, const char *url,
+                    const struct str *headers, unsigned header_count, const char *peer, FILE *out)
 {
     struct asked asked = read_url(str_of(url));
     struct explanation *e = calloc(1, sizeof *e);
@@ -397,12 +395,13 @@ int explain_request(struct config *config, const char *method, const char *url, 
         fprintf(stderr, "weir explain: out of memory\n");
     } else {
         e->config = config;
+        e->plugin_dir = plugin_dir;
         e->out = out;
         e->is_https = asked.is_https;
         int err = read_head(e, buf_str(&head));
         if (err) {
             explain_say(e, "request", "%s %s", method, url);
-            code = refuse(e, err);
+            code = explain_refuse(e, err);
         } else if (read_peer(e, peer)) {
             read_authority(e);
             code = walk(e);

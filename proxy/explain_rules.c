@@ -35,6 +35,11 @@ static bool has_credential_cookie(const struct explanation *e, const struct conf
     return false;
 }
 
+bool explain_has_body(const struct message *msg)
+{
+    return msg->framing == FRAMING_CHUNKED || (msg->framing == FRAMING_LENGTH && msg->content_length > 0);
+}
+
 static const char *why_past_cache(const struct explanation *e, const struct cache_request *asks)
 {
     const struct message *msg = &e->msg;
@@ -42,7 +47,11 @@ static const char *why_past_cache(const struct explanation *e, const struct cach
         return "the cache is off (memory: 0)";
     if (msg->method != METHOD_GET && msg->method != METHOD_HEAD)
         return "only GET and HEAD are answered from it";
-    if (msg->framing == FRAMING_CHUNKED || (msg->framing == FRAMING_LENGTH && msg->content_length > 0))
+    if (e->is_write)
+        return "a plugin takes it for a write";
+    if (e->bypasses_cache)
+        return "a plugin says so";
+    if (explain_has_body(msg))
         return "the request has a body";
     if (msg->has_upgrade)
         return "the request asks for an upgrade";

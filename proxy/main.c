@@ -183,6 +183,7 @@ static int run(int argc, char **argv)
         options.text = quick_yaml(&quick);
     struct config *config = control_read(&options);
     int code = config ? control_run(config, &options) : 1;
+    plugins_join_ended();
     free((char *)(uintptr_t)options.text);
     return code;
 }
@@ -195,6 +196,7 @@ static int try_world(struct config *config)
     struct city city = { 0 };
     struct config_mistakes mistakes = { 0 };
     city.labels = labels_new(1);
+    plugins_keep_still();
     struct world *world = city.labels ? world_new(&city, config, NULL, plugin_dir(), &mistakes) : NULL;
     if (!world) {
         char *text = config_mistakes_text(&mistakes, config->file.data);
@@ -275,7 +277,8 @@ static int explain(int argc, char **argv)
     struct config *config = control_read(&options);
     if (!config)
         return 1;
-    int code = explain_request(config, words[0], words[1], headers, header_count, peer, stdout);
+    plugins_keep_still();
+    int code = explain_request(config, plugin_dir(), words[0], words[1], headers, header_count, peer, stdout);
     config_unref(config);
     return code;
 }

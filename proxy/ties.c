@@ -7,6 +7,7 @@
 #include "fleet/bus.h"
 #include "fleet/redis.h"
 #include "net/loop.h"
+#include "pipeline/plugin.h"
 
 struct ties {
     struct loop *loop;
@@ -76,6 +77,7 @@ struct ties *ties_new(struct loop *loop, struct city *city, const struct config_
         free(ties);
         return NULL;
     }
+    plugins_join_fleet();
     city->control_loop = loop;
     city->bus = ties->bus;
     return ties;
@@ -85,9 +87,10 @@ void ties_free(struct ties *ties)
 {
     if (!ties)
         return;
+    loop_turn(ties->loop, 0); /* what lanes posted to it still finds it */
     ties->city->bus = NULL;
     bus_free(ties->bus);
-    loop_turn(ties->loop, 0); /* what lanes posted last finds its way */
+    loop_turn(ties->loop, 0); /* and so does what it posted itself */
     free(ties);
 }
 

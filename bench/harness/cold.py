@@ -1,7 +1,7 @@
 """The row in which a crowd asks for one key that nobody has stored.
 
 All connections stand open and have asked before. Twice they ask at the same moment: for a stored
-reply, and for one that the app gives only after half a second, when all of them wait for it. What
+reply, and for one that the app gives only 0.75 s after it was asked, when all of them wait for it. What
 the second takes is counted from the moment the app sends it, by the clock that all processes
 share; so neither the app's time nor the requests' arrival is in it.
 """
@@ -84,16 +84,14 @@ def measure(bench, row, contender, key):
         bench.warn(where, "the app answered before all requests had time to arrive: the machine "
                           "is too busy for this row")
     waited = (sent_ns - cold["start_ns"]) / 1e6
-    took = {name: value - waited for name, value in cold["took_ms"].items()}
+    took = {at: value - waited for at, value in cold["took_ms"].items()}
     return {"reached": reached, "cold_ms": took, "stored_ms": stored["took_ms"],
             "time_ratio": took["max"] / stored["took_ms"]["max"],
             "cpu_us": cold["cpu_us"], "stored_cpu_us": stored["cpu_us"]}
 
 
 def run_group(bench, row, running, rounds, results):
-    if bench.world.clients_max < row.connections:
-        raise Problem(f"{row.connections} connections need as many descriptors and some more for "
-                      f"each process; {bench.world.files_max} are allowed (ulimit -n)")
+    """Adds {contender: result} to the results for each round."""
     for number in range(rounds):
         this_round = {}
         for name, contender in list(running.items()):

@@ -289,8 +289,10 @@ sub vcl_recv {{
         # Its shared-memory log is its access log: off, as everybody's. It can only be
         # turned off record by record.
         silent = ",".join("-" + tag for tag in self.tags.split())
-        settings = ("thread_pools=1 thread_pool_min=80 thread_pool_max=400 timeout_idle=300 "
-                    f"ban_lurker_sleep=0 vsl_mask={silent}").split()
+        # It drops who would queue behind 20 others; a crowd shall be served.
+        settings = ("thread_pools=1 thread_pool_min=80 thread_pool_max=400 "
+                    "thread_queue_limit=20000 timeout_idle=300 ban_lurker_sleep=0 "
+                    f"vsl_mask={silent}").split()
         return ["varnishd", "-F", "-j", "none", "-n", self.folder / "state", "-T", "none",
                 "-a", f"127.0.0.1:{self.port}", "-f", path, "-s", "malloc,512m"
                 ] + [word for setting in settings for word in ("-p", setting)]
@@ -308,7 +310,7 @@ listen: [{{address: "127.0.0.1:{port}"}}]
 admin: 127.0.0.1:{admin}
 workers: 1
 upstreams:
-  app: {{primary: ["127.0.0.1:{origin}"]}}
+  app: {{primary: ["127.0.0.1:{origin}"]{replicas}}}
 clients: {{keepalive: 5m, keepalive_requests: 1000000000, per_address: {connections}}}
 cache: {{memory: {memory}}}
 log: {{access: {access}, path: {log}}}
@@ -338,11 +340,14 @@ routes:
   - {{name: checkout, path: /checkout, methods: [POST]}}
 """
 
-    def __init__(self, world, access="off", memory="512MiB"):
+    def __init__(self, world, access="off", memory="512MiB", splits=False):
         if not world.weir:
             raise Problem("weir is not there: build it, or name it with --weir")
         super().__init__(world)
         self.access, self.memory = access, memory
+        # The same application by another name: what is measured is the choice, not the servers.
+        self.replicas = (f', replicas: ["localhost:{world.origin_port}"], '
+                         'plugins: [{name: rw_split}]') if splits else ""
         self.access_log = self.folder / "access.log"
 
     def command(self):
@@ -353,6 +358,7 @@ routes:
         path = self.write("weir.yaml", template.format(
             port=self.port, admin=self.world.port(), origin=self.world.origin_port,
             connections=self.world.clients_max, access=self.access, memory=self.memory,
+            replicas=self.replicas,
             log=self.access_log if self.access != "off" else "stderr"))
         return [self.world.weir, "-c", path]
 

@@ -1,45 +1,154 @@
 /* rw_split: reads go to replicas, writes to the primary, and who has just written reads what he wrote.
  *
- * It knows the methods, a client's token (token.h) and how far a reply is to be believed. It keeps nothing
- * about clients: the token that a write's reply carries says when it was, and comes back with the client's
- * next requests. For the window after that the client reads from the primary. For the token's whole life (an
- * hour) the cache must not hand him a reply that may be older than his write: fetched before it, or from a
- * replica while the window was still open.
+ * It keeps nothing about clients: what a client must not fall behind stands in the token (token.h) that his
+ * replies carry and his requests bring back. What it knows are servers (servers.h): how far each has come,
+ * who is primary. Both together decide who may serve a read (choose.c) and whether a stored reply will do
+ * (answer.c). With `window` the token's time alone decides: for so long after a write its client reads from
+ * the primary, and for the token's whole life (an hour) gets nothing from the cache that may be older.
  *
- * All hooks run on any worker; what they share are counters. */
-#include <weir/plugin.h>
+ * All hooks run on any worker; tick on a thread of the plugin's own. */
+#include "split.h"
 
-#include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "settings.h"
-#include "token.h"
+#include "json.h"
 
-#define PLUGIN_VERSION "1.0"
-#define TELL_EVERY_MS  60000
+#define PLUGIN_VERSION "1.1"
+#define TICK_MS        10
+#define MEASURE_MS     50
+#define SERVERS_ASKED  64
 
-struct rw_split {
-    const struct weir_host *host;
-    struct settings settings;
-    atomic_uint_least64_t seen[TOKEN_STATES]; /* tokens, by what was found out */
-    atomic_int_least64_t told_ms;             /* when the log was told of ignored ones; monotonic */
-};
+/* --- what servers are found to be, for weir and its other plugins --- */
 
-/* What a request brings along. */
-struct visit {
-    bool is_write;
-    int64_t wrote_ms; /* the client's last write; 0: not known to have written */
-};
+/* Returns how many servers there are. */
+static unsigned report(struct rw_split *self, bool only_roles)
+{
+    struct weir_server servers[SERVERS_ASKED];
+    unsigned count;
+
+    servers[0].size = sizeof servers[0];
+    count = self->host->servers(self->upstream, servers, SERVERS_ASKED);
+    for (unsigned i = 0; i < count && i < SERVERS_ASKED; i++) {
+        struct weir_str address = { servers[i].address, strlen(servers[i].address) };
+        int slot = servers_find(self->servers, address, i);
+        struct weir_report found = { .size = sizeof found };
+        char text[POSITION_TEXT_SIZE];
+        enum servers_role role;
+
+        if (slot < 0)
+            continue;
+        servers_note_role(self->servers, slot, servers[i].role == WEIR_PRIMARY);
+        role = servers_role_of(self->servers, slot);
+        found.has_role = role != SERVERS_ROLE_UNKNOWN;
+        found.role = role == SERVERS_ROLE_PRIMARY ? WEIR_PRIMARY : WEIR_REPLICA;
+        found.lag_ms = servers_lag_ms(self->servers, slot);
+        found.has_lag = !only_roles && found.lag_ms >= 0;
+        if (servers_latest(self->servers, slot).is_known) {
+            found.position.len = position_put(servers_latest(self->servers, slot), text);
+            found.position.data = text;
+        }
+        if (found.has_role || found.has_lag || found.position.data)
+            self->host->report(self->upstream, address, &found);
+    }
+    return count;
+}
+
+static void on_progress(void *arg, bool has_new_roles)
+{
+    struct rw_split *self = arg;
+
+    if (has_new_roles) {
+        report(self, true);
+        self->host->log(WEIR_LOG_INFO, "rw_split: the databases' roles have changed");
+    }
+    if (has_new_roles || (atomic_load(&self->has_waits) && atomic_exchange(&self->has_waits, false)))
+        self->host->wake(self->upstream);
+}
+
+static void tick(void *arg)
+{
+    struct rw_split *self = arg;
+    int64_t now_ms;
+
+    if (!self->has_looked) /* who is who by the config, before databases are asked */
+        self->has_looked = report(self, true) > 0;
+    if (self->postgres)
+        postgres_tick(self->postgres);
+    now_ms = self->host->mono_ms();
+    if (now_ms - self->measured_ms < MEASURE_MS)
+        return;
+    self->measured_ms = now_ms;
+    if (self->settings.consistency < CONSISTENCY_POSITION && !servers_know(self->servers) && !self->postgres)
+        return;
+    servers_measure(self->servers);
+    report(self, false);
+}
+
+/* --- configure --- */
+
+static bool start_probe(struct rw_split *self, char *error, size_t error_size)
+{
+    const struct settings *settings = &self->settings;
+    struct postgres_target *targets;
+
+    if (settings->target_count == 0)
+        return true;
+    targets = calloc(settings->target_count, sizeof *targets);
+    if (!targets) {
+        snprintf(error, error_size, "out of memory");
+        return false;
+    }
+    for (unsigned i = 0; i < settings->target_count; i++) {
+        const struct target *target = &settings->targets[i];
+        unsigned same = 0;
+
+        targets[i].address = target->address;
+        targets[i].dsn = target->dsn;
+        while (strcmp(settings->targets[same].dsn, target->dsn) != 0)
+            same++;
+        servers_pair(
+            self->servers, (struct weir_str){ target->address, strlen(target->address) },
+            (struct weir_str){ settings->targets[same].address, strlen(settings->targets[same].address) });
+    }
+    self->postgres = postgres_new(self->host, self->servers, targets, settings->target_count,
+                                  settings->probe_interval_ms, error, error_size);
+    free(targets);
+    return self->postgres != NULL;
+}
+
+static void destroy(void *arg)
+{
+    struct rw_split *self = arg;
+
+    if (!self)
+        return;
+    postgres_free(self->postgres);
+    servers_free(self->servers);
+    tenants_free(self->tenants);
+    budget_fini(&self->budget);
+    settings_fini(&self->settings);
+    free(self);
+}
+
+/* Tokens' times are this process's: the same for all of its instances. */
+static uint32_t clock_of(const struct weir_host *host)
+{
+    unsigned char secret[32];
+    uint32_t clock;
+
+    host->secret("rw_split clock", secret);
+    memcpy(&clock, secret, sizeof clock);
+    return clock ? clock : 1;
+}
 
 static void *configure(const struct weir_host *host, const struct weir_config *config, char *error,
                        size_t error_size)
 {
     struct rw_split *self;
 
-    if (!WEIR_HAS(host, secret)) {
+    if (!WEIR_HAS(host, has_body)) {
         snprintf(error, error_size, "this weir is too old for this rw_split");
         return NULL;
     }
@@ -49,232 +158,98 @@ static void *configure(const struct weir_host *host, const struct weir_config *c
         return NULL;
     }
     self->host = host;
-    if (!settings_read(&self->settings, host, config, error, error_size)) {
-        free(self);
-        return NULL;
+    self->upstream = host->config_upstream(config);
+    self->clock = clock_of(host);
+    budget_init(&self->budget, 0);
+    if (!settings_read(&self->settings, host, config, error, error_size))
+        goto fail;
+    self->budget.share = self->settings.primary_read_share;
+    self->servers = servers_new(self->clock, on_progress, self);
+    self->tenants = tenants_new(self->clock, host->wall_ms());
+    if (!self->servers || !self->tenants) {
+        snprintf(error, error_size, "out of memory");
+        goto fail;
     }
+    if (!start_probe(self, error, error_size))
+        goto fail;
     return self;
+
+fail:
+    destroy(self);
+    return NULL;
 }
 
-static void destroy(void *self)
-{
-    free(self);
-}
-
-/* RFC 9110 9.2.1. Methods are case-sensitive, and what is not known to be safe may write. */
-static bool is_safe(struct weir_str method)
-{
-    static const char *const safe[] = { "GET", "HEAD", "OPTIONS", "TRACE" };
-
-    for (size_t i = 0; i < sizeof safe / sizeof safe[0]; i++)
-        if (method.len == strlen(safe[i]) && memcmp(method.data, safe[i], method.len) == 0)
-            return true;
-    return false;
-}
-
-/* Once a minute at most, so that a client with a bad token cannot fill the log. */
-static void tell_of_ignored(struct rw_split *self)
-{
-    int64_t now_ms = self->host->mono_ms();
-    int64_t told_ms = atomic_load_explicit(&self->told_ms, memory_order_relaxed);
-    char line[160];
-
-    if (told_ms && now_ms - told_ms < TELL_EVERY_MS)
-        return;
-    if (!atomic_compare_exchange_strong(&self->told_ms, &told_ms, now_ms))
-        return;
-    snprintf(line, sizeof line,
-             "rw_split: position tokens ignored so far: %" PRIuLEAST64
-             " forged or of another tenant, %" PRIuLEAST64 " expired, %" PRIuLEAST64 " of another domain",
-             atomic_load(&self->seen[TOKEN_FORGED]), atomic_load(&self->seen[TOKEN_EXPIRED]),
-             atomic_load(&self->seen[TOKEN_FOREIGN]));
-    self->host->log(WEIR_LOG_INFO, line);
-}
-
-static int64_t read_one(struct rw_split *self, const struct token_scope *scope, struct weir_str text,
-                        int64_t now_ms)
-{
-    int64_t issued_ms = 0;
-    enum token_state state = token_read(&self->settings.ring, scope, text, now_ms, &issued_ms);
-
-    if (state == TOKEN_ABSENT)
-        return 0;
-    atomic_fetch_add_explicit(&self->seen[state], 1, memory_order_relaxed);
-    if (state != TOKEN_VALID)
-        tell_of_ignored(self);
-    return issued_ms;
-}
-
-/* The newest of what cookie and header say: an API client may send both, and one of them may be left over. */
-static int64_t last_write_ms(struct rw_split *self, const struct weir_request *request)
-{
-    const struct weir_host *host = self->host;
-    struct weir_str header = host->field(request, "Weir-Position");
-    struct weir_str cookie = host->cookie(request, "weir_position");
-    struct token_scope scope;
-    int64_t now_ms, by_header_ms, by_cookie_ms;
-
-    if (self->settings.consistency == CONSISTENCY_NONE || (!header.data && !cookie.data))
-        return 0;
-    scope = (struct token_scope){ .tenant = host->tenant(request), .domain = host->domain(request) };
-    now_ms = host->wall_ms();
-    by_header_ms = read_one(self, &scope, header, now_ms);
-    by_cookie_ms = read_one(self, &scope, cookie, now_ms);
-    return by_header_ms > by_cookie_ms ? by_header_ms : by_cookie_ms;
-}
-
-/* Tokens are verified once a request and the result kept with it. Without memory for that, or for a fetch
- * that has no request of its own, it is found out again. */
-static struct visit visit_of(struct rw_split *self, struct weir_request *request)
-{
-    struct visit *kept = self->host->get(request);
-    struct visit visit;
-
-    if (kept)
-        return *kept;
-    visit.is_write = !is_safe(self->host->method(request));
-    visit.wrote_ms = last_write_ms(self, request);
-    kept = self->host->alloc(request, sizeof *kept);
-    if (kept) {
-        *kept = visit;
-        self->host->set(request, kept);
-    }
-    return visit;
-}
-
-/* Positions, as this plugin has them: the time until which every write is known to be in a reply, in unix ms.
- */
-static struct weir_str put_position(struct rw_split *self, struct weir_request *request, int64_t as_of_ms)
-{
-    enum {
-        SIZE = 24
-    };
-    char *text = self->host->alloc(request, SIZE);
-
-    if (!text)
-        return (struct weir_str){ 0 };
-    return (struct weir_str){ text, (size_t)snprintf(text, SIZE, "%" PRId64, as_of_ms) };
-}
-
-/* -1 if it is none. */
-static int64_t read_position(struct weir_str text)
-{
-    int64_t value = 0;
-
-    if (text.len == 0 || text.len > 18)
-        return -1;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return -1;
-        value = value * 10 + (text.data[i] - '0');
-    }
-    return value;
-}
-
-static bool is_behind(void *arg, struct weir_str stored, struct weir_str asked)
-{
-    return read_position(stored) < read_position(asked);
-}
+/* --- hooks --- */
 
 static void inspect(void *arg, struct weir_request *request, struct weir_inspection *out)
 {
     struct rw_split *self = arg;
-    struct visit visit = visit_of(self, request);
-    int64_t as_of_ms;
+    struct visit room;
+    struct visit *visit = visit_of(self, request, &room);
 
-    out->kind = visit.is_write ? WEIR_WRITE : WEIR_READ;
-    if (!visit.wrote_ms)
-        return;
-    /* The write's own millisecond is not enough: a read may have been sent in its first half, the write
-     * answered in its second. */
-    as_of_ms = visit.wrote_ms + 1;
-    out->not_before_ms = as_of_ms;
-    out->position = put_position(self, request, as_of_ms);
-    if (!out->position.data)
-        out->bypass_cache = true;
-}
-
-static bool is_in_window(struct rw_split *self, const struct visit *visit)
-{
-    return visit->wrote_ms && self->host->wall_ms() - visit->wrote_ms < self->settings.window_ms;
-}
-
-static bool has_untried_replica(const struct weir_candidate *candidates, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        const struct weir_candidate *candidate = weir_candidate_at(candidates, i);
-
-        if (candidate->role == WEIR_REPLICA && candidate->is_usable && !candidate->was_tried)
-            return true;
-    }
-    return false;
+    out->kind = visit->kind == KIND_READ ? WEIR_READ : WEIR_WRITE;
+    /* What a replica may hand on to the primary, or what decides by its body, must be here as a whole. */
+    if ((visit->kind == KIND_READ || visit->kind == KIND_BY_BODY) && WEIR_HAS(out, keep_body_bytes) &&
+        self->host->has_body(request))
+        out->keep_body_bytes = self->settings.replay_body_max;
+    answer_ask(self, request, visit, out);
 }
 
 static void choose(void *arg, struct weir_request *request, const struct weir_candidate *candidates,
                    unsigned count, bool is_last_call, struct weir_choice *out)
 {
-    struct rw_split *self = arg;
-    struct visit visit = visit_of(self, request);
-
-    out->kind = WEIR_ROLES;
-    out->roles = WEIR_ROLES_PRIMARY;
-    if (visit.is_write) {
-        out->why = "write";
-        return;
-    }
-    if (is_in_window(self, &visit)) {
-        /* No way back to a replica: an error is better than one's own write gone without a word. */
-        out->why = "own-write";
-        return;
-    }
-    out->falls_back = true;
-    if (has_untried_replica(candidates, count)) {
-        out->roles = WEIR_ROLES_REPLICA;
-        out->why = "read";
-    } else {
-        out->why = "read-no-replica";
-    }
-}
-
-/* Whatever became of a write that a server was asked for, it may have left something behind: a reply that
- * says 500, or that never came, is no promise that nothing happened. (Rails' DatabaseSelector marks the time
- * in an `ensure` for this.) */
-static void answer_write(struct rw_split *self, struct weir_request *request, struct weir_verdict *out)
-{
-    struct token_scope scope = { .tenant = self->host->tenant(request),
-                                 .domain = self->host->domain(request) };
-    char *token = self->host->alloc(request, TOKEN_SIZE);
-    size_t len = 0;
-
-    if (token)
-        len = token_write(&self->settings.ring, &scope, self->host->wall_ms(), token);
-    if (len == 0) {
-        self->host->log(WEIR_LOG_WARN,
-                        "rw_split: no room for a token; this client may not read its own write");
-        return;
-    }
-    out->token = (struct weir_str){ token, len };
-    out->token_age_s = TOKEN_LIFE_MS / 1000;
+    choose_server(arg, request, candidates, count, is_last_call, out);
 }
 
 static void answered(void *arg, struct weir_request *request, const struct weir_answer *answer,
                      struct weir_verdict *out)
 {
-    struct rw_split *self = arg;
-    int64_t as_of_ms = answer->sent_ms;
+    if (answer->sent_ms > 0)
+        answer_take(arg, request, answer, out);
+}
 
-    if (self->settings.consistency == CONSISTENCY_NONE || answer->sent_ms <= 0)
+static void served(void *arg, struct weir_request *request, struct weir_str position, int64_t fetched_ms,
+                   struct weir_verdict *out)
+{
+    answer_from_store(arg, request, position, out);
+}
+
+static bool is_behind(void *arg, struct weir_str stored, struct weir_str asked)
+{
+    return answer_is_behind(arg, stored, asked);
+}
+
+/* "replication.position" of a health check's JSON: a string or a number. */
+static void learn_from_body(struct rw_split *self, const struct weir_answer *answer, int64_t now_ms)
+{
+    struct weir_str value;
+    struct position at;
+    char text[POSITION_TEXT_SIZE];
+    size_t len = 0;
+    bool has_epoch;
+
+    if (!json_is_valid(answer->body))
         return;
-    if (visit_of(self, request).is_write) {
-        answer_write(self, request, out);
-        return;
+    value = json_find(answer->body, self->settings.position_field);
+    if (value.len && value.data[0] == '"') {
+        if (value.len > sizeof text || !json_text(value, text, &len))
+            return;
+        value = (struct weir_str){ text, len };
     }
-    if (answer->is_weirs_own)
+    if (position_parse(value, &at, &has_epoch))
+        servers_told(self->servers, answer->address, answer->sent_ms, now_ms, at, has_epoch);
+}
+
+static void checked(void *arg, const struct weir_answer *answer)
+{
+    struct rw_split *self = arg;
+    int64_t now_ms = self->host->wall_ms();
+
+    if (!answer->address.data || answer->is_weirs_own)
         return;
-    /* The window is how far replicas are taken to be behind at worst. */
-    if (answer->role == WEIR_REPLICA)
-        as_of_ms -= self->settings.window_ms;
-    out->position = put_position(self, request, as_of_ms);
+    answer_learn(self, answer, now_ms);
+    if (self->settings.position_field && answer->body.data)
+        learn_from_body(self, answer, now_ms);
 }
 
 WEIR_EXPORT const struct weir_plugin weir_plugin = {
@@ -283,10 +258,14 @@ WEIR_EXPORT const struct weir_plugin weir_plugin = {
     .abi_minor = WEIR_PLUGIN_ABI_MINOR,
     .name = "rw_split",
     .version = PLUGIN_VERSION,
+    .tick_ms = TICK_MS,
     .configure = configure,
     .destroy = destroy,
     .inspect = inspect,
     .choose = choose,
     .answered = answered,
+    .tick = tick,
     .is_behind = is_behind,
+    .served = served,
+    .checked = checked,
 };

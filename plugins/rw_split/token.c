@@ -7,6 +7,7 @@
 #define MAC_TEXT_SIZE 44  /* 32 bytes in base64url without padding, and a NUL */
 #define SCOPE_MAX     128 /* bytes of a tenant's or a domain's name */
 #define DIGITS_MAX    15
+#define ITEMS_MAX     8 /* of one header or cookie that are looked at */
 
 enum part {
     PART_FORM,
@@ -16,6 +17,8 @@ enum part {
     PART_MAC,
     PARTS
 };
+
+_Static_assert(DOMAIN_TEXT_SIZE == 3 * SCOPE_MAX + 1, "every byte of a domain may take three");
 
 bool keyring_add(struct keyring *ring, struct weir_str secret)
 {
@@ -76,14 +79,14 @@ static bool is_plain(unsigned char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-/* At most 3 * SCOPE_MAX bytes. Returns how many, or -1 if the name is too long. */
-static int put_domain(struct weir_str domain, char *out)
+/* False: the name is too long. */
+static bool put_domain(struct weir_str domain, char out[DOMAIN_TEXT_SIZE])
 {
     static const char digits[] = "0123456789ABCDEF";
     char *at = out;
 
     if (domain.len > SCOPE_MAX)
-        return -1;
+        return false;
     for (size_t i = 0; i < domain.len; i++) {
         unsigned char c = (unsigned char)domain.data[i];
 
@@ -95,23 +98,42 @@ static int put_domain(struct weir_str domain, char *out)
         *at++ = digits[c >> 4];
         *at++ = digits[c & 15];
     }
-    return (int)(at - out);
+    *at = '\0';
+    return true;
 }
 
-size_t token_write(const struct keyring *ring, const struct token_scope *scope, int64_t issued_ms, char *out)
+/* domain: as written. */
+static size_t write_one(const struct keyring *ring, struct weir_str tenant, const char *domain,
+                        const struct token *token, char out[TOKEN_SIZE])
 {
-    char domain[3 * SCOPE_MAX + 1];
+    char seen[SEEN_TEXT_SIZE];
     char mac[MAC_TEXT_SIZE];
-    int domain_len = put_domain(scope->domain, domain);
     int len;
 
-    if (domain_len < 0)
-        return 0;
-    len = snprintf(out, TOKEN_SIZE, "v1.%.*s.-.%" PRId64, domain_len, domain, issued_ms);
-    if (!sign(ring, 0, scope->tenant, (struct weir_str){ out, (size_t)len }, mac))
+    seen_put(&token->seen, seen);
+    len = snprintf(out, TOKEN_SIZE, "v1.%s.%s.%" PRId64, domain, seen, token->issued_ms);
+    if (!sign(ring, 0, tenant, (struct weir_str){ out, (size_t)len }, mac))
         return 0;
     len += snprintf(out + len, TOKEN_SIZE - (size_t)len, ".%s", mac);
     return (size_t)len;
+}
+
+size_t tokens_write(const struct tokens *tokens, const struct keyring *ring, const struct token_scope *scope,
+                    char *out)
+{
+    char domain[DOMAIN_TEXT_SIZE];
+    size_t len;
+
+    if (!put_domain(scope->domain, domain))
+        return 0;
+    len = write_one(ring, scope->tenant, domain, &tokens->own, out);
+    for (unsigned i = 0; i < tokens->other_count && len > 0; i++) {
+        const struct token *other = &tokens->others[i];
+
+        out[len++] = '~';
+        len += write_one(ring, scope->tenant, other->domain, other, out + len);
+    }
+    return len;
 }
 
 /* Cuts text at its dots. False unless there are exactly PARTS parts. */
@@ -170,31 +192,109 @@ static bool is_signed(const struct keyring *ring, struct weir_str tenant, struct
     return false;
 }
 
-enum token_state token_read(const struct keyring *ring, const struct token_scope *scope, struct weir_str text,
-                            int64_t now_ms, int64_t *out_issued_ms)
+static enum token_state read_one(const struct keyring *ring, const struct token_scope *scope,
+                                 const char *domain, struct weir_str text, int64_t now_ms, struct token *out)
 {
     struct weir_str parts[PARTS];
-    char domain[3 * SCOPE_MAX + 1];
-    int domain_len;
-    int64_t issued_ms;
+    struct weir_str theirs;
 
-    if (!text.data || text.len == 0)
-        return TOKEN_ABSENT;
+    *out = (struct token){ 0 };
     if (text.len >= TOKEN_SIZE || !split(text, parts))
         return TOKEN_FORGED;
-    if (parts[PART_FORM].len != 2 || memcmp(parts[PART_FORM].data, "v1", 2) != 0)
+    theirs = parts[PART_DOMAIN];
+    if (parts[PART_FORM].len != 2 || memcmp(parts[PART_FORM].data, "v1", 2) != 0 ||
+        theirs.len >= DOMAIN_TEXT_SIZE)
         return TOKEN_FORGED;
-    if (!read_ms(parts[PART_ISSUED], &issued_ms) || !is_signed(ring, scope->tenant, text, parts[PART_MAC]))
+    if (!read_ms(parts[PART_ISSUED], &out->issued_ms) ||
+        !seen_parse(parts[PART_POSITION], out->issued_ms, &out->seen) ||
+        !is_signed(ring, scope->tenant, text, parts[PART_MAC]))
         return TOKEN_FORGED;
 
-    /* From here on it is ours. */
-    domain_len = put_domain(scope->domain, domain);
-    if (domain_len < 0 || parts[PART_DOMAIN].len != (size_t)domain_len ||
-        memcmp(parts[PART_DOMAIN].data, domain, (size_t)domain_len) != 0)
-        return TOKEN_FOREIGN;
-    /* Another weir's clock may be ahead of ours, so a token of the near future counts. */
-    if (now_ms - issued_ms >= TOKEN_LIFE_MS || issued_ms - now_ms >= TOKEN_LIFE_MS)
+    /* From here on it is ours. Another weir's clock may be ahead of ours, so a token of the near future
+     * counts. */
+    if (now_ms - out->issued_ms >= TOKEN_LIFE_MS || out->issued_ms - now_ms >= TOKEN_LIFE_MS)
         return TOKEN_EXPIRED;
-    *out_issued_ms = issued_ms;
-    return TOKEN_VALID;
+    if (theirs.len == strlen(domain) && memcmp(theirs.data, domain, theirs.len) == 0)
+        return TOKEN_VALID;
+    memcpy(out->domain, theirs.data, theirs.len);
+    out->domain[theirs.len] = '\0';
+    return TOKEN_FOREIGN;
+}
+
+/* Forward only: neither of the two is forgotten. */
+static void merge(struct token *into, const struct token *more)
+{
+    seen_merge(&into->seen, &more->seen);
+    if (into->issued_ms < more->issued_ms)
+        into->issued_ms = more->issued_ms;
+}
+
+/* In its place among the others: the newest are kept. */
+static void keep_other(struct tokens *tokens, const struct token *token)
+{
+    struct token kept = *token;
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < tokens->other_count; i++) {
+        if (strcmp(tokens->others[i].domain, token->domain) != 0)
+            continue;
+        merge(&kept, &tokens->others[i]);
+        tokens->other_count--;
+        memmove(&tokens->others[i], &tokens->others[i + 1],
+                (tokens->other_count - i) * sizeof tokens->others[0]);
+        break;
+    }
+    while (at < tokens->other_count && tokens->others[at].issued_ms >= kept.issued_ms)
+        at++;
+    if (at == TOKENS_MAX - 1)
+        return;
+    if (tokens->other_count == TOKENS_MAX - 1)
+        tokens->other_count--;
+    memmove(&tokens->others[at + 1], &tokens->others[at],
+            (tokens->other_count - at) * sizeof tokens->others[0]);
+    tokens->others[at] = kept;
+    tokens->other_count++;
+}
+
+static struct weir_str trim(struct weir_str text)
+{
+    while (text.len && (text.data[0] == ' ' || text.data[0] == '\t'))
+        text = (struct weir_str){ text.data + 1, text.len - 1 };
+    while (text.len && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
+        text.len--;
+    return text;
+}
+
+static void take_in(struct tokens *tokens, const struct keyring *ring, const struct token_scope *scope,
+                    const char *domain, struct weir_str text, int64_t now_ms)
+{
+    struct token token;
+    enum token_state state;
+
+    if (text.len == 0)
+        return;
+    state = read_one(ring, scope, domain, text, now_ms, &token);
+    tokens->states[state]++;
+    if (state == TOKEN_VALID)
+        merge(&tokens->own, &token);
+    else if (state == TOKEN_FOREIGN)
+        keep_other(tokens, &token);
+}
+
+void tokens_read(struct tokens *tokens, const struct keyring *ring, const struct token_scope *scope,
+                 struct weir_str text, int64_t now_ms)
+{
+    char domain[DOMAIN_TEXT_SIZE];
+    size_t from = 0;
+    unsigned items = 0;
+
+    if (!text.data || !put_domain(scope->domain, domain))
+        return;
+    for (size_t i = 0; i <= text.len && items < ITEMS_MAX; i++) {
+        if (i < text.len && text.data[i] != '~' && text.data[i] != ',')
+            continue;
+        take_in(tokens, ring, scope, domain, trim((struct weir_str){ text.data + from, i - from }), now_ms);
+        from = i + 1;
+        items++;
+    }
 }

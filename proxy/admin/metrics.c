@@ -11,6 +11,7 @@
 #include "observe/access_log.h"
 #include "observe/prometheus.h"
 #include "pipeline/plugin.h"
+#include "pipeline/plugin_upstream.h"
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
 
@@ -192,7 +193,7 @@ static bool put_servers(const struct page *page, const char *name, enum prom_kin
             const struct prom_label labels[] = {
                 { "upstream", upstream->name },
                 { "server", str_of(server->addr.text) },
-                { "role", str_of(role_words[server->role]) },
+                { "role", str_of(role_words[server_role(server)]) },
             };
             ok = prom_value(page->out, name, labels, COUNT_OF(labels), value(server, page->now_ns));
         }
@@ -307,9 +308,29 @@ static bool put_plugins_as(const struct page *page, const char *name, const char
     return ok;
 }
 
+static bool put_plugin_events(const struct page *page)
+{
+    static const char name[] = "weir_plugin_events_total";
+    bool ok = prom_head(page->out, name, PROM_COUNTER, "Events that the plugins of an upstream count.");
+    for (unsigned i = 0; i < page->world->supply_count; i++) {
+        const struct supply *supply = &page->world->supplies[i];
+        uint64_t count;
+        const char *event;
+        for (unsigned n = 0; ok && (event = plugin_upstream_event(supply->shared->face, n, &count)); n++) {
+            const struct prom_label labels[] = {
+                { "upstream", supply->upstream->name },
+                { "event", str_of(event) },
+            };
+            ok = prom_value(page->out, name, labels, COUNT_OF(labels), (double)count);
+        }
+    }
+    return ok;
+}
+
 static bool put_plugins(const struct page *page)
 {
-    return put_plugins_as(page, "weir_plugin_calls_total", "Calls of a plugin's hooks.", false) &&
+    return put_plugin_events(page) &&
+           put_plugins_as(page, "weir_plugin_calls_total", "Calls of a plugin's hooks.", false) &&
            put_plugins_as(page, "weir_plugin_seconds_total", "Time spent in a plugin's hooks.", true);
 }
 

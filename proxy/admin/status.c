@@ -56,7 +56,7 @@ static json_t *json_of_server(const struct server *server, int64_t now_ns)
     int64_t mean_ns = atomic_load(&server->mean_ns);
     return json_pack(
         "{s:o, s:s, s:b, s:b, s:s, s:I, s:o, s:I, s:I, s:o}", "address",
-        json_of_str(str_of(server->addr.text)), "role", role_words[server->role], "healthy",
+        json_of_str(str_of(server->addr.text)), "role", role_words[server_role(server)], "healthy",
         (int)atomic_load(&server->is_healthy), "usable", (int)server_is_usable(server, now_ns), "admin",
         admin_words[atomic_load(&server->admin)], "inflight", (json_int_t)atomic_load(&server->inflight),
         "mean", mean_ns == 0 ? json_null() : json_of_seconds(mean_ns), "requests",

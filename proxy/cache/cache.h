@@ -78,7 +78,8 @@ struct flight_waiter {
     struct shard *shard; /* whose lock guards this */
     uint8_t state;
     enum flight_news {
-        FLIGHT_LANDED,    /* look again: something was stored */
+        FLIGHT_LANDED,    /* look again: something was fetched and stored */
+        FLIGHT_KNOWN,     /* look again: it was known after all, nobody asked for it */
         FLIGHT_SCATTERED, /* the answer was no one else's: fetch for yourself, past the cache's flights */
         FLIGHT_YOURS,     /* the leader left without an answer: you lead now (flight is set) */
         FLIGHT_FAILED,    /* the fetch failed for all: err says why */
@@ -109,6 +110,7 @@ enum flight_role flight_lead(struct cache *cache, const struct key *key, const s
 
 /* Everyone looks again. */
 void flight_land(struct flight *flight);
+void flight_known(struct flight *flight);
 /* Everyone fetches for himself; with remember_ms > 0 the key is remembered as uncacheable for so long. */
 void flight_scatter(struct flight *flight, int64_t now_ms, int64_t remember_ms);
 /* Everyone gets err. */

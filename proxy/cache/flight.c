@@ -230,6 +230,11 @@ void flight_land(struct flight *flight)
     end(flight, FLIGHT_LANDED, 0);
 }
 
+void flight_known(struct flight *flight)
+{
+    end(flight, FLIGHT_KNOWN, 0);
+}
+
 void flight_scatter(struct flight *flight, int64_t now_ms, int64_t remember_ms)
 {
     if (remember_ms > 0) {

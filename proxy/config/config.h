@@ -213,6 +213,15 @@ struct config_cache_rule {
     unsigned ignored; /* the same as bits: 1 << enum config_ignorable */
 };
 
+/* What this route's readers must see of writes: for plugins that split reads from writes. */
+enum config_consistency {
+    CONSISTENCY_OF_UPSTREAM, /* as the plugin's own keys say */
+    CONSISTENCY_OF_NONE,
+    CONSISTENCY_OF_WINDOW,
+    CONSISTENCY_OF_POSITION,
+    CONSISTENCY_OF_STRICT
+};
+
 struct config_route {
     struct str name; /* for labels; given or made from the path */
     struct str host; /* lower case, data NULL: any */
@@ -224,7 +233,8 @@ struct config_route {
     enum config_priority priority;
     struct config_timeouts timeouts; /* INT64_MIN: not said here, the upstream's hold */
     struct str upstream;             /* data NULL: the version's */
-    bool is_upgrade_refused;         /* upgrade: none */
+    enum config_consistency consistency;
+    bool is_upgrade_refused; /* upgrade: none */
     struct config_mark mark;
 };
 

@@ -1,12 +1,16 @@
-/* The config as YAML again, with every default filled in, by the table. */
+/* The config as YAML again, with every default filled in, by the table. Without its secrets: it is shown in
+ * CI's logs and in journals. */
+#include <jansson.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "config/config.h"
 #include "config/scalar.h"
 #include "config/table.h"
+#include "config/value.h"
 
-#define WIDTH 100 /* a flow mapping goes on in the next line behind this column */
+#define WIDTH  100 /* a flow mapping goes on in the next line behind this column */
+#define HIDDEN "(hidden)"
 
 struct writer {
     struct buf out;
@@ -51,20 +55,167 @@ static bool is_said(const struct setting *setting, const char *base)
     return true;
 }
 
-/* In one line: values, lists of values, and mappings of those. False: there is nothing to say. */
-static bool put_flow(struct writer *w, const struct setting *setting, const char *base, int indent);
+/* --- plugins: no table says which of their keys are secrets --- */
+
+static bool is_secret_name(const char *name)
+{
+    static const char words[] = "key|keys|token|tokens|password|passwords|secret|secrets";
+    const char *last = strrchr(name, '_'); /* api_key, too */
+    char lower[16];
+    struct str word = str_of(last ? last + 1 : name);
+    if (word.len >= sizeof lower)
+        return false;
+    for (size_t i = 0; i < word.len; i++)
+        lower[i] = ascii_lower(word.data[i]);
+    return value_word(str_n(lower, word.len), words) >= 0;
+}
+
+/* A scheme and what is behind it, rather than a text that has a URL in it. */
+static bool is_url(struct str text)
+{
+    size_t len = 0;
+    while (len < text.len && !memchr(": \t\r\n='\"", text.data[len], 8))
+        len++;
+    return len > 0 && str_has_prefix(str_from(text, len), STR("://"));
+}
+
+/* What stands for the credentials is rather too much than too little: up to the last @. */
+static bool put_without_user(struct str text, struct buf *out)
+{
+    const char *mark = memmem(text.data, text.len, "://", 3);
+    struct str behind = mark ? str_from(text, (size_t)(mark - text.data) + 3) : STR("");
+    const char *at = memrchr(behind.data, '@', behind.len);
+    if (!at || !memchr(behind.data, ':', (size_t)(at - behind.data)))
+        return buf_append_str(out, text);
+    return buf_append(out, text.data, text.len - behind.len) && buf_append_str(out, STR(HIDDEN)) &&
+           buf_append_str(out, str_from(behind, (size_t)(at - behind.data)));
+}
+
+/* Where the value of the next `password=` begins, spaces allowed as libpq does; -1: there is none. */
+static ptrdiff_t find_password(struct str text)
+{
+    const size_t len = strlen("password");
+    for (size_t i = 0; i + len < text.len; i++) {
+        size_t at = i + len;
+        if (strncasecmp(text.data + i, "password", len) != 0)
+            continue;
+        while (at < text.len && memchr(" \t\r\n", text.data[at], 4))
+            at++;
+        if (at == text.len || text.data[at] != '=')
+            continue;
+        for (at++; at < text.len && memchr(" \t\r\n", text.data[at], 4);)
+            at++;
+        return (ptrdiff_t)at;
+    }
+    return -1;
+}
+
+/* How long that value is: to the quote that ends it, or to the next space; in a URL to the next &. */
+static size_t password_len(struct str text, bool is_in_url)
+{
+    char quote = !is_in_url && text.len > 0 && memchr("'\"", text.data[0], 2) ? text.data[0] : '\0';
+    size_t at = quote ? 1 : 0;
+    for (; at < text.len; at++) {
+        char c = text.data[at];
+        if (c == '\\' && !is_in_url)
+            at++;
+        else if (quote && c == quote)
+            return at + 1;
+        else if (!quote && (is_in_url ? c == '&' : memchr(" \t\r\n", c, 4) != NULL))
+            return at;
+    }
+    return text.len;
+}
+
+static bool put_without_passwords(struct str text, bool is_in_url, struct buf *out)
+{
+    bool ok = true;
+    ptrdiff_t start;
+    while (ok && (start = find_password(text)) >= 0) {
+        ok = buf_append(out, text.data, (size_t)start) && buf_append_str(out, STR(HIDDEN));
+        text = str_from(text, (size_t)start);
+        text = str_from(text, password_len(text, is_in_url));
+    }
+    return ok && buf_append_str(out, text);
+}
+
+/* Each may hold what looks like the other: a URL's password= is looked for behind its user only, and
+ * elsewhere a password may have a URL in it. */
+static json_t *shown_text(struct str text)
+{
+    struct buf first, both;
+    json_t *copy = NULL;
+    bool is_in_url = is_url(text);
+    if (text.len == 0)
+        return json_string("");
+    buf_init(&first);
+    buf_init(&both);
+    if ((is_in_url ? put_without_user(text, &first) : put_without_passwords(text, false, &first)) &&
+        (is_in_url ? put_without_passwords(buf_str(&first), true, &both)
+                   : put_without_user(buf_str(&first), &both)))
+        copy = json_stringn(buf_str(&both).data, buf_len(&both));
+    buf_fini(&both);
+    buf_fini(&first);
+    return copy;
+}
+
+/* A copy to show. NULL: out of memory. */
+static json_t *shown(const json_t *value, bool is_secret)
+{
+    json_t *copy;
+    if (json_is_array(value)) {
+        copy = json_array();
+        for (size_t i = 0; copy && i < json_array_size(value); i++) {
+            if (json_array_append_new(copy, shown(json_array_get(value, i), is_secret)) != 0) {
+                json_decref(copy);
+                return NULL;
+            }
+        }
+        return copy;
+    }
+    if (json_is_object(value)) {
+        const char *name;
+        json_t *item;
+        copy = json_object();
+        json_object_foreach((json_t *)(uintptr_t)value, name, item)
+        {
+            if (copy &&
+                json_object_set_new(copy, name, shown(item, is_secret || is_secret_name(name))) != 0) {
+                json_decref(copy);
+                return NULL;
+            }
+        }
+        return copy;
+    }
+    if (is_secret && (json_is_string(value) || json_is_number(value))) /* 123456 is a password, too */
+        return json_string(HIDDEN);
+    if (json_is_string(value))
+        return shown_text(str_n(json_string_value(value), json_string_length(value)));
+    return json_copy((json_t *)(uintptr_t)value);
+}
 
 static void put_plugin(struct writer *w, const struct config_plugin *plugin)
 {
     put(w, STR("{name: "));
     put(w, plugin->name);
-    if (plugin->json.len > 2) {
-        put(w, STR(", "));
-        put(w, str_n(plugin->json.data + 1, plugin->json.len - 1));
-    } else {
+    if (plugin->json.len <= 2) {
         put(w, STR("}"));
+        return;
     }
+    json_t *keys = json_loadb(plugin->json.data, plugin->json.len, JSON_ALLOW_NUL, NULL);
+    json_t *copy = keys ? shown(keys, false) : NULL;
+    char *text = copy ? json_dumps(copy, JSON_REAL_PRECISION(15)) : NULL;
+    w->ok = w->ok && text;
+    put(w, STR(", "));
+    if (text)
+        put(w, str_from(str_of(text), 1));
+    free(text);
+    json_decref(copy);
+    json_decref(keys);
 }
+
+/* In one line: values, lists of values, and mappings of those. False: there is nothing to say. */
+static bool put_flow(struct writer *w, const struct setting *setting, const char *base, int indent);
 
 static bool put_flow_map(struct writer *w, const struct setting *map, const char *base, int indent)
 {

@@ -267,6 +267,7 @@ struct bus *bus_new(struct loop *loop, const struct bus_options *options, const 
     bus->patience_ms = options->patience_ms > 0 ? options->patience_ms : PATIENCE_MS;
     bus->is_alone = !options->url;
     bus->is_trusted = true;
+    bus->distrusted_since_ms = loop_wall_ms(loop);
     epochs_init(&bus->where, bus->lease_ms);
     timer_init(&bus->beat_timer, on_timer, bus);
     later_init(&bus->later, on_later, bus);
@@ -317,6 +318,11 @@ void bus_free(struct bus *bus)
 bool bus_trust(const struct bus *bus)
 {
     return atomic_load_explicit((atomic_bool *)&bus->is_trusted, memory_order_acquire);
+}
+
+int64_t bus_distrusted_since_ms(const struct bus *bus)
+{
+    return atomic_load_explicit((_Atomic int64_t *)&bus->distrusted_since_ms, memory_order_acquire);
 }
 
 int64_t bus_distrusted_before_ms(const struct bus *bus)

@@ -125,6 +125,9 @@ bool bus_trust(const struct bus *bus);
 /* Stored answers whose fetch *began* before that wall time must be validated before they are used. 0: none.
  */
 int64_t bus_distrusted_before_ms(const struct bus *bus);
+/* ... but for those that began before that one: after a start they come from the second tier alone, and
+ * journal_covers() was asked about them. */
+int64_t bus_distrusted_since_ms(const struct bus *bus);
 
 /* What was purged when, for values of the second tier. Lives as long as the bus. */
 const struct journal *bus_journal(const struct bus *bus);

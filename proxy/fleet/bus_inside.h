@@ -197,6 +197,7 @@ struct bus {
 
     _Atomic int64_t connected_until_ns;
     atomic_bool is_trusted;
+    _Atomic int64_t distrusted_since_ms;
     _Atomic int64_t distrusted_before_ms;
     _Atomic uint64_t seq;
     _Atomic uint64_t epoch;

@@ -36,12 +36,15 @@ void bus_count_garbage(struct bus *bus)
     atomic_fetch_add(&bus->garbage, 1);
 }
 
-/* What was fetched up to now, in this millisecond too. */
+/* What was fetched up to now, in this millisecond too. Not counted: at start, where that is what this process
+ * fetched itself; what is older comes from the second tier, and the journal vouches for it. */
 static void distrust(struct bus *bus, bool is_counted)
 {
-    bus->distrusted_before_ms = max_i64(bus->distrusted_before_ms, loop_wall_ms(bus->loop) + 1);
-    if (is_counted)
+    if (is_counted) {
+        bus->distrusted_since_ms = 0;
         atomic_fetch_add(&bus->distrusts, 1);
+    }
+    bus->distrusted_before_ms = max_i64(bus->distrusted_before_ms, loop_wall_ms(bus->loop) + 1);
 }
 
 /* --- what the script answers --- */

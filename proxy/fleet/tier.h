@@ -20,7 +20,7 @@
 
 struct tier;
 
-#define TIER_PREFIX_MAX    32
+#define TIER_PREFIX_MAX    63
 #define TIER_TOMBS_MAX     256 /* invalidations that Redis has not got yet */
 /* How long anything is kept there. Equal for answers and tombstones: one that ended before what it
  * invalidates would bring that back. */

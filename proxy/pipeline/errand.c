@@ -9,6 +9,7 @@ struct errand_check {
     errand_told_fn *told;
     void *arg;
     bool is_cut;
+    uint64_t bytes;
     struct hash_stream digest;
 };
 
@@ -27,6 +28,14 @@ static void nobody_begin(struct request *req, struct writer *head, int64_t lengt
     (void)length;
 }
 
+static void nobody_cut(struct request *req, int err)
+{
+    if (req->check)
+        req->check->is_cut = true;
+    req->err = err;
+    request_abandon(req);
+}
+
 static int64_t nobody_write(struct request *req, const struct iovec *pieces, int count, unsigned flags)
 {
     int64_t bytes = 0;
@@ -36,7 +45,13 @@ static int64_t nobody_write(struct request *req, const struct iovec *pieces, int
         if (req->check)
             hash_stream_add(&req->check->digest, pieces[i].iov_base, pieces[i].iov_len);
     }
-    return bytes;
+    if (!req->check)
+        return bytes;
+    req->check->bytes += (uint64_t)bytes;
+    if (req->check->bytes <= ERRAND_BYTES_MAX)
+        return bytes;
+    nobody_cut(req, ERR_CLIENT_GONE); /* too much to compare */
+    return -1;
 }
 
 static void nobody_unbegin(struct request *req)
@@ -54,14 +69,6 @@ static size_t nobody_held(const struct request *req)
 {
     (void)req;
     return 0;
-}
-
-static void nobody_cut(struct request *req, int err)
-{
-    if (req->check)
-        req->check->is_cut = true;
-    req->err = err;
-    request_abandon(req);
 }
 
 static void nobody_want_upload(struct request *req, bool is_wanted)
@@ -147,7 +154,8 @@ void errand_revalidate(struct request *asker, enum errand kind, struct object *s
     pipeline_start(req);
 }
 
-bool errand_check(struct request *asker, struct str head, errand_told_fn *told, void *arg)
+bool errand_check(struct request *asker, struct str head, bool is_trusted, const struct server *server,
+                  errand_told_fn *told, void *arg)
 {
     struct request *req = errand_new(asker, ERRAND_CHECK, head);
     struct errand_check *check = req ? arena_alloc(&req->arena, sizeof *check) : NULL;
@@ -161,6 +169,8 @@ bool errand_check(struct request *asker, struct str head, errand_told_fn *told, 
     *check = (struct errand_check){ .told = told, .arg = arg };
     hash_stream_start(&check->digest);
     req->check = check;
+    req->pinned = server;
+    req->is_peer_trusted = is_trusted;
     pipeline_start(req);
     return true;
 }
@@ -172,5 +182,10 @@ void errand_ended(struct request *req)
     if (!check)
         return;
     bool is_whole = req->is_answered && !req->is_cut && !check->is_cut && req->answer != ANSWERS_PROBLEM;
-    check->told(check->arg, is_whole ? req->status : 0, hash_stream_end(&check->digest));
+    const struct errand_answer answer = {
+        .status = is_whole ? req->status : 0,
+        .digest = hash_stream_end(&check->digest),
+        .server = req->server,
+    };
+    check->told(check->arg, &answer);
 }

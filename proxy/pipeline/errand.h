@@ -16,10 +16,20 @@
  * (abandoned when there is no room for an errand). */
 void errand_revalidate(struct request *asker, enum errand kind, struct object *stored, struct flight *flight);
 
-/* For the sentinel: asks as `head` does (the asker's own, or another's), past the cache. told is called once,
- * on this thread, with the answer's status (0: none came whole) and a digest of its body. False: no room. */
-typedef void errand_told_fn(void *arg, int status, uint64_t digest);
-bool errand_check(struct request *asker, struct str head, errand_told_fn *told, void *arg);
+/* What the app answered an errand of the sentinel's. */
+struct errand_answer {
+    int status;      /* 0: none came whole, or it was over ERRAND_BYTES_MAX */
+    uint64_t digest; /* of its body */
+    const struct server *server;
+};
+
+#define ERRAND_BYTES_MAX (1 << 20)
+
+/* For the sentinel: asks as `head` does (the asker's own, or another's), past the cache, if server is not
+ * NULL that one. told is called once, on this thread. False: no room. */
+typedef void errand_told_fn(void *arg, const struct errand_answer *answer);
+bool errand_check(struct request *asker, struct str head, bool is_trusted, const struct server *server,
+                  errand_told_fn *told, void *arg);
 
 /* Is there room for one more? */
 bool errand_may(const struct lane *lane, enum errand kind);

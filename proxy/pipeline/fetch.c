@@ -38,7 +38,7 @@ static bool has_upload_to_send(struct request *req)
 {
     if (!req->has_upload || req->is_upload_over)
         return true;
-    size_t room = (size_t)req->supply->upstream->config->buffer_request_bytes;
+    size_t room = request_body_room(req);
     if (buf_len(&req->upload_buf) > room)
         return true;
     /* Who asked to be told "continue" before a large body asks the app, not us. */
@@ -70,6 +70,7 @@ enum verdict stage_fetch(struct request *req)
         req->carrier->want_upload(req, true);
         return request_wait(req, "upload", stop_upload);
     }
+    req->is_collapsed = false; /* what it waited for was not for it */
     struct flight *flight = req->flight;
     req->flight = NULL;
     req->fetch = fetch_new(req, flight);
@@ -190,6 +191,14 @@ void fetch_drop(struct fetch *fetch)
     request_drop(req);
 }
 
+/* It says nothing of how another one would have fared. */
+static bool is_leaders_own(const struct request *req, int err)
+{
+    bool is_limit = err == ERR_QUEUE_FULL || err == ERR_QUEUE_TIMEOUT || err == ERR_SHED;
+    return (req->errand && is_limit) || err == ERR_TENANT_CONCURRENCY || err == ERR_HEAD_TOO_LARGE ||
+           err == ERR_PLUGIN_REFUSED || err == ERR_POSITION_BEHIND;
+}
+
 void fetch_failed(struct fetch *fetch)
 {
     struct request *req = fetch->req;
@@ -200,10 +209,11 @@ void fetch_failed(struct fetch *fetch)
     CHECK(err < 0);
     if (fetch->app_status == 0)
         plugins_answered(fetch, NULL, err_status(err), &verdict);
-    if (fetch->flight) {
+    if (fetch->flight && is_leaders_own(req, err))
+        flight_abandon(fetch->flight); /* another one leads */
+    else if (fetch->flight)
         flight_fail(fetch->flight, err);
-        fetch->flight = NULL;
-    }
+    fetch->flight = NULL;
     fetch->is_attached = false;
     request_hold(req);
     fetch_end(fetch);

@@ -35,17 +35,20 @@ struct fetch {
 
     /* choose */
     struct server *server;
+    bool is_picked; /* a plugin said which server */
     uint64_t tried; /* bits by index */
     unsigned attempts;
     bool is_replayed; /* sent again to the primary: once */
     unsigned roles_forced;
-    const char *why_chosen;
+    struct str why_chosen; /* static: a plugin's word; empty: none chose, or it gave none */
     struct timer hold;
     struct list held_link; /* supply->held */
     struct post held_post;
     bool is_held;
     int64_t held_ns;
     bool is_hold_over;
+    bool holds_again; /* when this hold is over another one may follow */
+    int64_t held_ms;  /* by all holds so far */
 
     /* permit */
     struct line_waiter waiter;
@@ -79,10 +82,12 @@ struct fetch {
     /* store */
     struct object *growing; /* a reference; NULL: the exchange's pieces go to req */
     struct key key;         /* points into req's arena */
+    int64_t as_of_ms;       /* wall clock: until when the reply knows of writes; 0: until it was asked for */
     struct str position;    /* how far the server was, if a plugin knows */
     bool is_askers_doing;   /* not stored, for a reason that says nothing about the key */
     bool is_outdated;       /* what it brings was purged while it was on its way */
     bool lands_at_flush;    /* req is told at the end of this batch: head and first bytes in one write */
+    int64_t expected_bytes; /* of what grows; -1: not known */
     bool is_window;
     bool is_paused;
     struct post held_low_post;

@@ -1,5 +1,6 @@
 #include "pipeline/keep.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "http/caching_tags.h"
 #include "http/date.h"
@@ -164,7 +165,7 @@ static struct object *make_whole(struct fetch *fetch, const struct key *key, str
     if (!data || !part_place(object_meta(req->partial), &place))
         return NULL;
     writer_init(&head, data, meta->head.len + 64);
-    if (!part_whole_head(&head, meta->head))
+    if (!part_whole_head(&head, meta->head) || (uint64_t)place.total > cache_object_max(cache_of(fetch)))
         return NULL;
     meta->head = writer_str(&head);
     meta->status = 200;
@@ -183,6 +184,12 @@ static struct object *make_object(struct fetch *fetch, const struct key *key, st
     if (fetch->req->completes_part && meta->status == 206)
         return make_whole(fetch, key, meta);
     return object_new(cache_of(fetch), key, meta);
+}
+
+int64_t keep_known_ns(const struct fetch *fetch)
+{
+    int64_t behind_ms = fetch->as_of_ms > 0 ? max_i64(fetch->sent_wall_ms - fetch->as_of_ms, 0) : 0;
+    return fetch->permit_ns - behind_ms * NS_PER_MS;
 }
 
 struct object *keep_reply(struct fetch *fetch, const struct message *reply)
@@ -214,13 +221,18 @@ struct object *keep_reply(struct fetch *fetch, const struct message *reply)
         !fill_meta(fetch, reply, &freshness, writer_str(&head), &kept, &meta) ||
         !put_kept_out(req, reply, &freshness.control))
         return NULL;
+    if (meta.vary_key.len > VARY_KEY_MAX)
+        return NULL;
+    struct content_range place;
+    if (freshness.is_partial && part_is_usable(reply, &place))
+        meta.length = (int64_t)(place.last - place.first + 1); /* also if it is chunked */
     struct object *object = make_object(fetch, key, &meta);
     if (!object) {
         fetch->is_askers_doing = true;
         return NULL;
     }
     sentinel_witness(req, object);
-    if (cache_insert(cache_of(fetch), key, object, fetch->permit_ns))
+    if (cache_insert(cache_of(fetch), key, object, keep_known_ns(fetch)))
         return object;
     /* A write or a purge came in between, which says nothing about the next answer: that will be newer. */
     fetch->is_askers_doing = true;
@@ -234,8 +246,6 @@ struct object *keep_reply(struct fetch *fetch, const struct message *reply)
 static bool put_renewed(struct writer *w, const struct object_meta *old, const struct message *reply,
                         int64_t now_s)
 {
-    struct cache_control control;
-    cache_control_of_reply(reply, &control);
     struct str rest = old->head;
     struct str line;
     bool is_first = true;
@@ -257,24 +267,58 @@ static bool put_renewed(struct writer *w, const struct object_meta *old, const s
         writer_field(w, STR("Date"), str_n(date, sizeof date));
     }
     for (unsigned i = 0; i < reply->field_count; i++) {
-        if (answer_renews_field(reply, &reply->fields[i]) &&
-            !field_is_kept_out(&control, reply->fields[i].name))
+        if (answer_renews_field(reply, &reply->fields[i]))
             writer_copy_field(w, &reply->fields[i]);
     }
     return !w->is_over;
 }
 
-/* What weir was told apart from the stored head (it is taken off before it is stored): the newer reply's, if
- * it says something. The age is always the newer one's (RFC 9111 4.2.3). */
-static void add_unstored(struct message *merged, const struct message *reply)
+/* What weir was told apart from the stored head (it is taken off before it is stored): the newer reply's
+ * where it says something, else the older one's. The age is always the newer one's (RFC 9111 4.2.3). */
+static bool add_unstored(struct request *req, struct message *merged, const struct message *reply,
+                         const struct object_meta *old)
 {
     static const enum field_id ids[] = { FIELD_AGE, FIELD_WEIR_CACHE_CONTROL, FIELD_CACHE_TAG,
                                          FIELD_SURROGATE_KEY };
     for (unsigned i = 0; i < COUNT_OF(ids); i++) {
         const struct field *field = message_field(reply, ids[i]);
-        for (; field; field = message_next(reply, field))
-            message_add(merged, field->name, field->value);
+        for (; field; field = message_next(reply, field)) {
+            if (!message_add(merged, field->name, field->value))
+                return false;
+        }
     }
+    struct str control = tags_control(old->tags);
+    struct str tags, keys;
+    if (!reply->first[FIELD_WEIR_CACHE_CONTROL] && control.data &&
+        !message_add(merged, STR("Weir-Cache-Control"), control))
+        return false;
+    if (reply->first[FIELD_CACHE_TAG] || reply->first[FIELD_SURROGATE_KEY])
+        return true;
+    return tags_of_app(req, old->tags, &tags, &keys) &&
+           (tags.len == 0 || message_add(merged, STR("Cache-Tag"), tags)) &&
+           (keys.len == 0 || message_add(merged, STR("Surrogate-Key"), keys));
+}
+
+/* The merged head without what its Cache-Control names for one asker alone: old lines and new. */
+static struct str without_kept_out(struct request *req, struct str head, const struct cache_control *control)
+{
+    struct writer w;
+    struct str rest = head;
+    if (!control->no_cache_fields.data && !control->private_fields.data)
+        return head;
+    char *data = arena_alloc(&req->arena, head.len + 1);
+    if (!data)
+        return (struct str){ NULL, 0 };
+    writer_init(&w, data, head.len + 1);
+    while (rest.len > 0) {
+        size_t end = (size_t)str_find(rest, '\n') + 1;
+        ptrdiff_t colon = str_find(str_n(rest.data, end), ':');
+        if (rest.data == head.data || colon < 0 ||
+            !field_is_kept_out(control, str_n(rest.data, (size_t)colon)))
+            writer_put(&w, str_n(rest.data, end));
+        rest = str_from(rest, end);
+    }
+    return writer_str(&w);
 }
 
 struct object *keep_renewed(struct fetch *fetch, const struct message *reply)
@@ -297,18 +341,20 @@ struct object *keep_renewed(struct fetch *fetch, const struct message *reply)
     if (head.is_over || message_read_reply(merged, writer_str(&head), METHOD_HEAD, &limits) != 0)
         return NULL;
     head.len = len;
-    add_unstored(merged, reply);
+    if (!add_unstored(req, merged, reply, old))
+        return NULL;
     enum method method = req->msg.method;
     req->msg.method = METHOD_GET; /* which is what is stored, when HEAD renews it */
     freshness_of(&req->msg, merged, &policy, fetch->sent_wall_ms, loop_wall_ms(fetch->lane->loop),
                  &freshness);
     req->msg.method = method;
-    if (freshness.verdict != STORE_YES ||
-        !fill_meta(fetch, merged, &freshness, writer_str(&head), &kept, &meta))
+    if (freshness.verdict != STORE_YES)
+        return NULL;
+    struct str lines = without_kept_out(req, writer_str(&head), &freshness.control);
+    if (!lines.data || !fill_meta(fetch, merged, &freshness, lines, &kept, &meta) ||
+        !put_kept_out(req, reply, &freshness.control))
         return NULL;
     meta.length = old->length;
-    if (!meta.tags.data || meta.tags.len == 0)
-        meta.tags = old->tags;
     struct object *fresh = object_renew(req->stale, &meta);
     if (fresh)
         sentinel_witness(req, fresh);

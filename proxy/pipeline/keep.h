@@ -14,4 +14,8 @@ struct object *keep_reply(struct fetch *fetch, const struct message *reply);
  * NULL: it may not be stored any more, or no memory. Not in the index yet. */
 struct object *keep_renewed(struct fetch *fetch, const struct message *reply);
 
+/* Until when the reply knows of writes, monotonic: what was invalidated or purged since keeps it out. A
+ * replica may be behind. */
+int64_t keep_known_ns(const struct fetch *fetch);
+
 #endif

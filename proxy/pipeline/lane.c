@@ -9,10 +9,12 @@
 #include "fleet/tier.h"
 #include "pipeline/fetch.h"
 #include "pipeline/request.h"
+#include "pipeline/sentinel.h"
 
 #define IDLE_PER_SERVER    128
 #define UPSTREAM_READ_SIZE (256 * 1024)
 #define TENANTS_MAX        4096
+#define TIER_VALUE_MAX     (1 << 20) /* a larger answer does not come within the budget */
 #define RELABEL_AFTER      10000
 
 static struct lane_world *lane_world_new(struct world *world)
@@ -66,7 +68,7 @@ static bool join_second_tier(struct lane *lane, const struct config *config)
     const struct tier_options options = {
         .url = &url,
         .budget_ms = config->cache.redis.budget_ms,
-        .value_bytes_max = (size_t)config->cache.object_max_bytes,
+        .value_bytes_max = (size_t)min_i64(config->cache.object_max_bytes, TIER_VALUE_MAX),
         .prefix = config->cache.redis.prefix,
         .on_change = on_tier_change,
         .arg = lane,
@@ -108,11 +110,19 @@ fail:
 
 void lane_end_fetches(struct lane *lane)
 {
+    lane->is_draining = true; /* no errand is sent out any more */
     while (!list_is_empty(&lane->fetches)) {
         struct fetch *fetch = fetch_from(LIST_ENTRY(lane->fetches.next, struct fetch, link));
+        struct request *req = fetch->req;
+        bool is_errands = req->errand && fetch->is_attached; /* no client will abandon it */
         fetch->err = ERR_DRAINING;
+        request_hold(req);
         fetch_end(fetch);
+        if (is_errands)
+            request_abandon(req);
+        request_drop(req);
     }
+    sentinel_stop(lane);
 }
 
 void lane_free(struct lane *lane)

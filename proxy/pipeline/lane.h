@@ -65,7 +65,7 @@ struct lane {
     unsigned free_fetch_count;
     uint64_t random[2];  /* xorshift128+, for ids and picks: never for secrets */
     int64_t since_check; /* hits since the leak sentinel looked at one */
-    bool is_checking;    /* ... which it does one at a time */
+    struct check *check; /* ... which it does one at a time; NULL: none */
     struct tier *tier;   /* the second tier; NULL: none */
     unsigned errands;    /* requests under way that no client waits for */
     bool is_draining;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "pipeline/plugin_host.h"
+#include "pipeline/plugin_upstream.h"
 
 #define PATH_SIZE 1024
 
@@ -93,7 +94,86 @@ static bool open_library(struct plugin *plugin, const char *path, char *error, s
     return has_right_abi(plugin->abi, plugin->name, error, size);
 }
 
+/* --- the end --- */
+
+/* Whoever drops the last reference may be a worker, which must not wait for a tick that does I/O. So an
+ * instance that ticks is ended by its own thread, and is kept here until that thread is joined. */
+static pthread_mutex_t ended_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct plugin *ended;
+
+static void end(struct plugin *plugin)
+{
+    if (plugin->self)
+        plugin->abi->destroy(plugin->self);
+    plugin_upstream_drop(plugin->face);
+}
+
+/* The library stays loaded: its code may still be on another thread's stack (thread-local destructors), and a
+ * reload would map it again anyway. */
+static void release(struct plugin *plugin)
+{
+    pthread_mutex_destroy(&plugin->tick_lock);
+    pthread_cond_destroy(&plugin->tick_over);
+    free(plugin->name);
+    free(plugin->json);
+    free(plugin);
+}
+
+static void end_on_its_thread(struct plugin *plugin)
+{
+    pthread_mutex_lock(&ended_lock);
+    plugin->next_ended = ended;
+    ended = plugin;
+    pthread_mutex_unlock(&ended_lock);
+    pthread_mutex_lock(&plugin->tick_lock);
+    atomic_store(&plugin->is_ending, true);
+    pthread_cond_signal(&plugin->tick_over);
+    pthread_mutex_unlock(&plugin->tick_lock);
+}
+
+/* Those whose thread has nothing left to do, or all of them, taken out of the list. */
+static struct plugin *take_ended(bool is_waiting)
+{
+    struct plugin *taken = NULL;
+    pthread_mutex_lock(&ended_lock);
+    for (struct plugin **at = &ended; *at;) {
+        struct plugin *plugin = *at;
+        if (!is_waiting && !atomic_load(&plugin->is_over)) {
+            at = &plugin->next_ended;
+            continue;
+        }
+        *at = plugin->next_ended;
+        plugin->next_ended = taken;
+        taken = plugin;
+    }
+    pthread_mutex_unlock(&ended_lock);
+    return taken;
+}
+
+static void join_ended(bool is_waiting)
+{
+    struct plugin *plugin = take_ended(is_waiting);
+    while (plugin) {
+        struct plugin *next = plugin->next_ended;
+        pthread_join(plugin->ticker, NULL);
+        release(plugin);
+        plugin = next;
+    }
+}
+
+void plugins_join_ended(void)
+{
+    join_ended(true);
+}
+
 /* --- tick, on a thread of the plugin's own --- */
+
+static bool is_still; /* set before any thread */
+
+void plugins_keep_still(void)
+{
+    is_still = true;
+}
 
 static void *tick_thread(void *arg)
 {
@@ -110,12 +190,14 @@ static void *tick_thread(void *arg)
         pthread_cond_timedwait(&plugin->tick_over, &plugin->tick_lock, &ts);
     }
     pthread_mutex_unlock(&plugin->tick_lock);
+    end(plugin);
+    atomic_store(&plugin->is_over, true);
     return NULL;
 }
 
 static bool start_ticking(struct plugin *plugin)
 {
-    if (!WEIR_HAS(plugin->abi, tick) || !plugin->abi->tick || plugin->abi->tick_ms <= 0)
+    if (is_still || !WEIR_HAS(plugin->abi, tick) || !plugin->abi->tick || plugin->abi->tick_ms <= 0)
         return true;
     plugin->has_ticker = pthread_create(&plugin->ticker, NULL, tick_thread, plugin) == 0;
     return plugin->has_ticker;
@@ -123,24 +205,29 @@ static bool start_ticking(struct plugin *plugin)
 
 /* --- lifecycle --- */
 
-struct plugin *plugin_new(const struct config *config, const struct config_plugin *row, const char *build_dir,
-                          struct held *held, char *error, size_t error_size)
+struct plugin *plugin_new(const struct config *config, const struct config_upstream *upstream,
+                          const struct config_plugin *row, const char *build_dir, struct weir_upstream *face,
+                          char *error, size_t error_size)
 {
     char path[PATH_SIZE];
     char said[256] = "";
     struct plugin *plugin = calloc(1, sizeof *plugin);
 
+    join_ended(false);
     snprintf(error, error_size, "out of memory");
     if (!plugin)
         return NULL;
     atomic_init(&plugin->references, 1);
     pthread_mutex_init(&plugin->tick_lock, NULL);
     pthread_cond_init(&plugin->tick_over, NULL);
-    plugin->held = held;
+    plugin->face = plugin_upstream_hold(face);
     plugin->name = str_dup(row->name);
     plugin->json = str_dup(row->json);
     struct weir_config handle = { .keys = plugin->json ? json_loads(plugin->json, 0, NULL) : NULL,
-                                  .held = held };
+                                  .face = face,
+                                  .config = config,
+                                  .upstream = upstream,
+                                  .row = row };
     if (!plugin->name || !handle.keys)
         goto fail;
     if (!find(config, plugin->name, build_dir, path, error, error_size) ||
@@ -178,21 +265,11 @@ struct plugin *plugin_unref(struct plugin *plugin)
     if (!plugin || atomic_fetch_sub_explicit(&plugin->references, 1, memory_order_acq_rel) > 1)
         return NULL;
     if (plugin->has_ticker) {
-        pthread_mutex_lock(&plugin->tick_lock);
-        atomic_store(&plugin->is_ending, true);
-        pthread_cond_signal(&plugin->tick_over);
-        pthread_mutex_unlock(&plugin->tick_lock);
-        pthread_join(plugin->ticker, NULL);
+        end_on_its_thread(plugin);
+    } else {
+        end(plugin);
+        release(plugin);
     }
-    if (plugin->self)
-        plugin->abi->destroy(plugin->self);
-    /* The library stays loaded: its code may still be on another thread's stack (thread-local destructors),
-     * and a reload would map it again anyway. */
-    pthread_mutex_destroy(&plugin->tick_lock);
-    pthread_cond_destroy(&plugin->tick_over);
-    free(plugin->name);
-    free(plugin->json);
-    free(plugin);
     return NULL;
 }
 
@@ -204,21 +281,6 @@ bool plugin_is_same(const struct plugin *plugin, const struct config_plugin *row
 struct str plugin_name(const struct plugin *plugin)
 {
     return str_of(plugin->name);
-}
-
-void plugins_check(const struct config *config, const char *build_dir, struct config_mistakes *mistakes)
-{
-    char error[512];
-    for (unsigned i = 0; i < config->upstream_count; i++) {
-        const struct config_upstream *upstream = &config->upstreams[i];
-        for (unsigned k = 0; k < upstream->plugin_count; k++) {
-            struct plugin *plugin =
-                plugin_new(config, &upstream->plugins[k], build_dir, NULL, error, sizeof error);
-            if (!plugin)
-                config_mistake(mistakes, upstream->plugins[k].mark, "%s", error);
-            plugin_unref(plugin);
-        }
-    }
 }
 
 void plugin_stats_read(const struct plugin *plugin, struct plugin_stats *out)

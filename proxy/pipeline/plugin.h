@@ -2,7 +2,7 @@
  *
  * Plugins are found by bare name in the configured folders only (DIR/NAME/NAME.so or DIR/NAME.so), which
  * others may not write to. An instance belongs to one upstream; a reload keeps it if its keys did not change.
- * Calls are timed and counted. */
+ * Calls are counted, and timed now and then. */
 #ifndef PIPELINE_PLUGIN_H
 #define PIPELINE_PLUGIN_H
 
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "cache/object.h"
 #include "config/config.h"
 #include "http/message.h"
 
@@ -18,20 +19,26 @@ struct fetch;
 struct held;
 struct plugin;
 struct request;
+struct server;
 struct supply;
+struct weir_upstream;
 
-/* Finds, loads and configures one. held: where its wake() goes; must outlive it. NULL and one sentence in
- * error (at least 512 bytes). One reference. */
-struct plugin *plugin_new(const struct config *config, const struct config_plugin *row, const char *build_dir,
-                          struct held *held, char *error, size_t error_size);
+/* Finds, loads and configures one for an upstream. face: what it holds of it, as long as it lives; may be
+ * NULL. NULL and one sentence in error (at least 512 bytes). One reference. */
+struct plugin *plugin_new(const struct config *config, const struct config_upstream *upstream,
+                          const struct config_plugin *row, const char *build_dir, struct weir_upstream *face,
+                          char *error, size_t error_size);
 struct plugin *plugin_ref(struct plugin *plugin);
+/* Any thread, and none waits: what ticks ends on its own thread, after its last tick. */
 struct plugin *plugin_unref(struct plugin *plugin);
+/* The process is about to end: waits for those that were let go. After it no thread of theirs is left. */
+void plugins_join_ended(void);
+/* For commands that only look: no plugin that is loaded from now on ticks, so none does I/O. Before any
+ * thread. */
+void plugins_keep_still(void);
 /* The same name and keys: a reload keeps the instance, and what it knows. */
 bool plugin_is_same(const struct plugin *plugin, const struct config_plugin *row);
 struct str plugin_name(const struct plugin *plugin);
-
-/* Loads and configures every plugin of a config and lets it go again: what `weir check` asks. */
-void plugins_check(const struct config *config, const char *build_dir, struct config_mistakes *mistakes);
 
 /* The hooks, for all plugins of the request's upstream in the config's order. */
 void plugins_inspect(struct request *req);
@@ -50,11 +57,21 @@ struct plugin_verdict {
     bool invalidates;
     bool replays;
     struct str position;
+    int64_t as_of_ms; /* wall clock: what the reply knows of; 0: all there was when it was asked for */
 };
 /* reply NULL: an error of weir's own. */
 void plugins_answered(struct fetch *fetch, const struct message *reply, int status,
                       struct plugin_verdict *out);
 void plugins_finished(struct request *req);
+/* The name of the upstream that takes the request; data NULL: no plugin says another. */
+struct str plugins_assign(struct request *req, const struct supply *supply);
+/* A stored reply answers. */
+void plugins_served(struct request *req, const struct object_meta *meta);
+/* A health check's reply. The control thread. */
+void plugins_checked(const struct supply *supply, const struct server *server, const struct message *reply,
+                     struct str body, int64_t sent_wall_ms);
+/* Several weirs share a Redis, from now on. */
+void plugins_join_fleet(void);
 /* May a stored reply from a server at that position be used for the request? */
 bool plugins_position_covers(const struct request *req, struct str stored);
 

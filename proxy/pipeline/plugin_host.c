@@ -2,6 +2,8 @@
  */
 #include "pipeline/plugin_host.h"
 
+#include <stdio.h>
+
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -10,6 +12,7 @@
 #include "base/log.h"
 #include "config/value.h"
 #include "pipeline/client.h"
+#include "pipeline/plugin_upstream.h"
 #include "pipeline/request.h"
 
 static struct weir_str out_str(struct str s)
@@ -157,7 +160,86 @@ static struct weir_str config_item(const struct weir_config *config, const char 
 
 static struct weir_upstream *config_upstream(const struct weir_config *config)
 {
-    return (struct weir_upstream *)config->held;
+    return config->face;
+}
+
+/* "positions.postgres": a dot leads into a mapping. */
+static const json_t *find_map(const struct weir_config *config, const char *path)
+{
+    const json_t *at = config->keys;
+    struct str rest = str_of(path);
+    struct str name;
+    while (at && str_split(&rest, '.', &name)) {
+        char key[128];
+        if (!json_is_object(at) || name.len >= sizeof key)
+            return NULL;
+        memcpy(key, name.data, name.len);
+        key[name.len] = '\0';
+        at = json_object_get(at, key);
+    }
+    return at;
+}
+
+/* A scalar as it stands in the file; it takes the number's place in the handle, and goes with it. */
+static struct weir_str text_of(json_t *map, const char *key, json_t *value)
+{
+    if (!json_is_string(value)) {
+        char text[64];
+        if (json_is_integer(value))
+            snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
+        else if (json_is_real(value))
+            snprintf(text, sizeof text, "%g", json_real_value(value));
+        else
+            snprintf(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
+        json_object_set_new_nocheck(map, key, json_string(text));
+        value = json_object_get(map, key);
+    }
+    return (struct weir_str){ json_string_value(value), json_string_length(value) };
+}
+
+static int config_map(const struct weir_config *config, const char *path)
+{
+    const json_t *map = find_map(config, path);
+    const char *key;
+    json_t *value;
+    if (!map)
+        return 0;
+    if (!json_is_object(map))
+        return -1;
+    json_object_foreach((json_t *)(uintptr_t)map, key, value)
+    {
+        if (json_is_object(value) || json_is_array(value) || json_is_null(value))
+            return -1;
+    }
+    return (int)json_object_size(map);
+}
+
+static bool config_entry(const struct weir_config *config, const char *path, unsigned index,
+                         struct weir_str *out_key, struct weir_str *out_value)
+{
+    const json_t *map = find_map(config, path);
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)map, key, value)
+    {
+        if (index-- > 0)
+            continue;
+        *out_key = (struct weir_str){ key, strlen(key) };
+        *out_value = text_of((json_t *)(uintptr_t)map, key, value);
+        return true;
+    }
+    return false;
+}
+
+static bool config_has_upstream(const struct weir_config *config, struct weir_str name)
+{
+    return config_find_upstream(config->config, str_n(name.data, name.len)) != NULL;
+}
+
+static void config_warn(const struct weir_config *config, const char *line)
+{
+    log_warn("%s:%d:%d: plugin %.*s of upstream %.*s: %s", config->config->file.data, config->row->mark.line,
+             config->row->mark.column, STR_FMT(config->row->name), STR_FMT(config->upstream->name), line);
 }
 
 /* --- hooks --- */
@@ -255,7 +337,55 @@ static void host_secret(const char *label, unsigned char out[32])
 static void host_wake(struct weir_upstream *upstream)
 {
     if (upstream)
-        held_wake((struct held *)upstream);
+        held_wake(plugin_upstream_held(upstream));
+}
+
+static bool host_report(struct weir_upstream *upstream, struct weir_str address,
+                        const struct weir_report *report)
+{
+    return upstream && plugin_upstream_report(upstream, str_n(address.data, address.len), report);
+}
+
+static unsigned host_servers(struct weir_upstream *upstream, struct weir_server *out, unsigned max)
+{
+    return upstream ? plugin_upstream_servers(upstream, out, max) : 0;
+}
+
+static void host_count(struct weir_upstream *upstream, const char *event)
+{
+    if (upstream)
+        plugin_upstream_count(upstream, event);
+}
+
+static _Atomic bool is_in_fleet;
+
+void plugins_join_fleet(void)
+{
+    atomic_store(&is_in_fleet, true);
+}
+
+static bool host_is_in_fleet(void)
+{
+    return atomic_load_explicit(&is_in_fleet, memory_order_relaxed);
+}
+
+static struct weir_str request_route_option(const struct weir_request *request, const char *name)
+{
+    static const char *const words[] = { NULL, "none", "window", "position", "strict" };
+    const struct config_route *route = request->req->way->config;
+    const char *word = route && strcmp(name, "consistency") == 0 ? words[route->consistency] : NULL;
+    return (struct weir_str){ word, word ? strlen(word) : 0 };
+}
+
+static struct weir_str request_body(const struct weir_request *request)
+{
+    struct request *req = request->req;
+    return req->is_upload_kept ? out_str(buf_str(&req->upload_buf)) : (struct weir_str){ NULL, 0 };
+}
+
+static bool request_has_body(const struct weir_request *request)
+{
+    return request->req->has_upload;
 }
 
 const struct weir_host plugin_host = {
@@ -291,4 +421,15 @@ const struct weir_host plugin_host = {
     .set = request_set,
     .wake = host_wake,
     .secret = host_secret,
+    .config_map = config_map,
+    .config_entry = config_entry,
+    .config_has_upstream = config_has_upstream,
+    .config_warn = config_warn,
+    .servers = host_servers,
+    .report = host_report,
+    .count = host_count,
+    .is_in_fleet = host_is_in_fleet,
+    .route_option = request_route_option,
+    .body = request_body,
+    .has_body = request_has_body,
 };

@@ -11,12 +11,13 @@
 #include "pipeline/plugin.h"
 #include "weir/plugin.h"
 
-struct held;
-
 /* The handle of configure: the plugin's own keys. */
 struct weir_config {
     json_t *keys;
-    struct held *held;
+    struct weir_upstream *face;
+    const struct config *config;
+    const struct config_upstream *upstream;
+    const struct config_plugin *row;
 };
 
 struct plugin {
@@ -26,10 +27,12 @@ struct plugin {
     void *self;
     char *name;
     char *json;
-    struct held *held;
+    struct weir_upstream *face;
     pthread_t ticker;
     bool has_ticker;
     _Atomic bool is_ending;
+    _Atomic bool is_over;      /* its ticker ended it: it can be joined at once */
+    struct plugin *next_ended; /* under the list's lock */
     pthread_mutex_t tick_lock;
     pthread_cond_t tick_over;
     _Atomic uint64_t calls;

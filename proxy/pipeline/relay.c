@@ -92,12 +92,15 @@ void relay_piece(void *arg, struct str piece)
     struct fetch *fetch = fetch_from(arg);
     struct batch *batch = &fetch->lane->batch;
     if (fetch->growing) {
-        if (!object_append(fetch->growing, piece)) {
+        /* A part may be chunked, and longer than its Content-Range says. */
+        bool fits = fetch->expected_bytes < 0 ||
+                    object_size(fetch->growing) + piece.len <= (uint64_t)fetch->expected_bytes;
+        if (!fits || !object_append(fetch->growing, piece)) {
             struct exchange *exchange = fetch->exchange;
             fetch->exchange = NULL;
             exchange_abort(exchange);
             fetch_settle(fetch, false);
-            relay_broke(fetch, ERR_NO_MEMORY);
+            relay_broke(fetch, fits ? ERR_NO_MEMORY : ERR_UPSTREAM_BAD_REPLY);
         }
         return;
     }
@@ -106,6 +109,12 @@ void relay_piece(void *arg, struct str piece)
     if (batch->count == BATCH_IOV_MAX)
         write_batch(fetch, false);
     batch->iov[batch->count++] = (struct iovec){ (void *)(uintptr_t)piece.data, piece.len };
+}
+
+/* ... or shorter. */
+static bool is_short(const struct fetch *fetch)
+{
+    return fetch->expected_bytes >= 0 && object_size(fetch->growing) < (uint64_t)fetch->expected_bytes;
 }
 
 void relay_end(void *arg, const struct body_in *trailers)
@@ -119,7 +128,10 @@ void relay_end(void *arg, const struct body_in *trailers)
     req->app_ns += now - fetch->permit_ns;
     fetch_settle(fetch, false);
     fetch_release(fetch);
-    if (fetch->growing && object_state(fetch->growing) == OBJECT_GROWING) {
+    if (fetch->growing && object_state(fetch->growing) == OBJECT_GROWING && is_short(fetch)) {
+        object_break(fetch->growing, ERR_UPSTREAM_BAD_REPLY);
+        cache_remove(fetch->lane->city->cache, fetch->growing);
+    } else if (fetch->growing && object_state(fetch->growing) == OBJECT_GROWING) {
         object_seal(fetch->growing);
         if (object_meta(fetch->growing)->is_partial)
             part_ended(fetch);

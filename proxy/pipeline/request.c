@@ -137,6 +137,11 @@ static void on_total(void *arg)
 
 /* --- the upload --- */
 
+size_t request_body_room(const struct request *req)
+{
+    return (size_t)max_i64(req->supply->upstream->config->buffer_request_bytes, req->keep_body_bytes);
+}
+
 static void keep_piece(struct request *req, struct str piece)
 {
     if (!buf_append_str(&req->upload_buf, piece))
@@ -161,7 +166,7 @@ void request_upload(struct request *req, struct str piece, bool is_last, struct 
     if (req->is_upload_broken)
         return;
     size_t kept = buf_len(&req->upload_buf);
-    bool is_full = kept > (size_t)req->supply->upstream->config->buffer_request_bytes;
+    bool is_full = kept > request_body_room(req);
     if (is_last && buf_len(&body->trailer) > 0) { /* trailers need chunks to travel behind */
         req->upload_end = *body;
         body->trailer = (struct buf){ 0 };

@@ -125,7 +125,8 @@ struct request {
     struct str head_text;  /* its head as it came */
     struct str peer_text;  /* an errand's: the address of the client it was made after; data NULL: none */
     uint8_t errand;        /* enum errand */
-    struct errand_check *check; /* ERRAND_CHECK's */
+    struct errand_check *check;  /* ERRAND_CHECK's */
+    const struct server *pinned; /* ... which asks that server; NULL: any */
     bool is_peer_trusted;
     bool is_https;
     bool is_canary;
@@ -141,6 +142,7 @@ struct request {
     bool is_write;
     bool bypasses_cache;
     int64_t not_before_ms;
+    int64_t keep_body_bytes; /* a plugin wants to see so much of a body whole; 0: none does */
     struct str position;
     void *plugin_values[PLUGINS_MAX];
     struct str token;
@@ -165,6 +167,7 @@ struct request {
     int forwarded_status;     /* what the app answered, where the client gets something else; 0: the same */
     const char *cache_detail; /* static; NULL: none */
     bool is_collapsed;
+    bool is_missed; /* counted as one */
     bool is_stored;
     bool is_revalidated;
     struct object *stale;   /* a reference: what may be renewed, or stand in for an error */
@@ -178,6 +181,7 @@ struct request {
 
     /* fetch */
     const struct server *server; /* the last that was asked */
+    struct str why_chosen;       /* ... and a plugin's word for that; may be empty */
     unsigned attempts;
     struct fetch *fetch;   /* the one whose end we wait for or whose exchange we relay */
     struct buf upload_buf; /* body bytes kept: all of them if is_upload_kept */
@@ -254,6 +258,9 @@ struct asker request_asker(const struct request *req);
 
 /* The timeouts that hold: the route's, where it says, else the upstream's. */
 struct config_timeouts request_timeouts(const struct request *req);
+
+/* A body of so many bytes is read whole before a server is taken for it. */
+size_t request_body_room(const struct request *req);
 
 /* May its connection become a tunnel (WebSocket)? */
 bool request_may_upgrade(const struct request *req);

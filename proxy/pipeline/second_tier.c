@@ -23,6 +23,30 @@ static const struct journal *journal_of(const struct lane *lane)
     return lane->city->bus ? bus_journal(lane->city->bus) : NULL;
 }
 
+/* Credentials are part of such a key, and do not go out of this process. */
+static bool is_apart(const struct request *req)
+{
+    const struct config_route *route = req->way->config;
+    return route && route->has_cache && route->cache.share == SHARE_CREDENTIAL;
+}
+
+/* Nor do those by which an answer varies. */
+static bool is_by_credential(struct str vary)
+{
+    return str_list_has(vary, STR("cookie")) || str_list_has(vary, STR("authorization"));
+}
+
+/* Cookies stay with weirs too. */
+static bool has_set_cookie(struct str head)
+{
+    struct str line;
+    while (str_split(&head, '\n', &line)) {
+        if (str_has_iprefix(line, STR("set-cookie:")))
+            return true;
+    }
+    return false;
+}
+
 /* --- asking --- */
 
 static struct str on_vary(struct tier_get *get, struct str vary)
@@ -36,14 +60,7 @@ static bool may_use(struct tier_get *get, const struct value *value)
 {
     const struct tier_question *question = get->arg;
     const struct journal *journal = journal_of(question->req->lane);
-    const struct config *config = question->req->world->config;
-    struct str head = value->head;
-    struct str line;
-    while (!config->cache.is_set_cookie_stored && str_split(&head, '\n', &line)) {
-        if (str_has_iprefix(line, STR("set-cookie:")))
-            return false;
-    }
-    return value->fetched_wall_ms > question->newer_than_ms &&
+    return value->fetched_wall_ms > question->newer_than_ms && !has_set_cookie(value->head) &&
            (!journal || journal_covers(journal, value->seq, value->primary, value->tags));
 }
 
@@ -91,7 +108,7 @@ static void take(struct request *req, const struct value *value)
     } else {
         object_seal(object);
         /* What was written or purged here since it was fetched, wherever that was, stays away. */
-        int64_t old_ms = max_i64(now_ms - meta.fetched_wall_ms, 0) + TIER_CLOCK_SKEW_MS;
+        int64_t old_ms = max_i64(now_ms - meta.fetched_wall_ms, 0);
         cache_insert(cache, &req->key, object, loop_now_ns(req->lane->loop) - old_ms * NS_PER_MS);
     }
     object_unref(object);
@@ -129,9 +146,10 @@ static void stop_asking(struct request *req)
 enum verdict second_tier_ask(struct request *req, const struct object *stored)
 {
     struct tier *tier = req->lane->tier;
-    /* Who insists on the app, or must see his own write, gets it. */
-    if (!tier || req->is_tier_asked || !req->may_store || req->asks_part || req->not_before_ms > 0 ||
-        req->position.data)
+    /* Who must see his own write gets it from the app. Who was told that the answer is not for all need not
+     * look for it. */
+    if (!tier || req->is_tier_asked || !req->may_store || req->is_solo || is_apart(req) ||
+        req->not_before_ms > 0 || req->position.data)
         return NEXT;
     req->is_tier_asked = true;
     struct tier_question *question = arena_alloc(&req->arena, sizeof *question);
@@ -212,7 +230,8 @@ void second_tier_store(struct fetch *fetch)
     struct object_reader reader;
     struct iovec pieces[PIECES_MAX];
     int count = 0;
-    if (meta->is_partial || !object_open(object, &reader))
+    if (meta->is_partial || meta->always_revalidate || is_apart(fetch->req) || has_set_cookie(meta->head) ||
+        is_by_credential(meta->vary) || !object_open(object, &reader))
         return;
     if (object_peek(&reader, pieces, PIECES_MAX, &count) != OBJECT_BYTES)
         count = 0;

@@ -9,22 +9,26 @@
 #include "pipeline/client.h"
 #include "pipeline/errand.h"
 
-#define CHECK_BYTES_MAX (1 << 20) /* a larger answer is not compared */
+#define CHECK_BYTES_MAX ERRAND_BYTES_MAX /* a larger answer is not compared */
 
-/* Who is asked for, in this order; one that fails ends the check. */
+/* Who is asked for, in this order, so that two servers that take turns do not look like two callers; all at
+ * the server that answered the first. One that fails ends the check. */
 enum turn {
     TURN_CALLER,
     TURN_WITNESS,
-    TURN_CALLER_AGAIN,
     TURN_WITNESS_AGAIN,
+    TURN_CALLER_AGAIN,
     TURN_COUNT
 };
 
 struct check {
     struct request *req; /* the caller's: held, for its identity */
     struct later later;  /* the next question is not asked from within the last answer */
+    struct str peers[2]; /* their addresses */
+    bool is_witness_trusted;
     struct str heads[2]; /* the caller's and the witness', in the request's arena */
     enum turn turn;
+    const struct server *server; /* that answered; NULL: any */
     int stored_status;
     uint64_t stored_digest;
     uint64_t digests[TURN_COUNT];
@@ -79,41 +83,48 @@ static void end(struct check *check, enum lane_stat finding)
     if (finding == LANE_LEAK_FOUND)
         quarantine(check);
     lane_count(lane, finding, 1);
-    lane->is_checking = false;
+    lane->check = NULL;
     later_cancel(&check->later);
     request_drop(check->req);
     free(check);
 }
 
-static void on_told(void *arg, int status, uint64_t digest);
+static void on_told(void *arg, const struct errand_answer *answer);
 
 static void ask(void *arg)
 {
     struct check *check = arg;
     bool is_caller = check->turn == TURN_CALLER || check->turn == TURN_CALLER_AGAIN;
-    if (!errand_check(check->req, check->heads[is_caller ? 0 : 1], on_told, check))
+    check->req->peer_text = check->peers[is_caller ? 0 : 1];
+    if (!errand_check(check->req, check->heads[is_caller ? 0 : 1],
+                      is_caller ? check->req->is_peer_trusted : check->is_witness_trusted, check->server,
+                      on_told, check))
         end(check, LANE_LEAK_UNSURE);
 }
 
-static void on_told(void *arg, int status, uint64_t digest)
+/* An answer that says something: another status for the caller is a difference like any other; for the
+ * witness it is none, his credentials may have run out since. */
+static bool is_telling(const struct check *check, int status)
+{
+    bool is_caller = check->turn == TURN_CALLER || check->turn == TURN_CALLER_AGAIN;
+    return status == check->stored_status || (is_caller && status >= 200 && status < 500 && status != 429);
+}
+
+static void on_told(void *arg, const struct errand_answer *answer)
 {
     struct check *check = arg;
     const uint64_t *digests = check->digests;
-    check->digests[check->turn] = digest;
-    if (status != check->stored_status) {
-        /* Another status for the caller is a difference like any other; from the witness it is none: his
-         * credentials may have run out since. */
-        if (status == 0 || check->turn == TURN_WITNESS || check->turn == TURN_WITNESS_AGAIN) {
-            end(check, LANE_LEAK_UNSURE);
-            return;
-        }
-        check->digests[check->turn] = digest ^ (uint64_t)status;
+    if (!is_telling(check, answer->status)) {
+        end(check, LANE_LEAK_UNSURE);
+        return;
     }
+    check->server = answer->server;
+    check->digests[check->turn] = answer->digest ^ (uint64_t)(answer->status ^ check->stored_status);
     if (check->turn == TURN_CALLER && digests[TURN_CALLER] == check->stored_digest) {
         end(check, LANE_LEAK_SAME);
     } else if (check->turn == TURN_WITNESS && digests[TURN_WITNESS] == digests[TURN_CALLER]) {
         end(check, LANE_LEAK_CHANGED);
-    } else if (check->turn == TURN_WITNESS_AGAIN) {
+    } else if (check->turn == TURN_CALLER_AGAIN) {
         bool is_stable = digests[TURN_CALLER] == digests[TURN_CALLER_AGAIN] &&
                          digests[TURN_WITNESS] == digests[TURN_WITNESS_AGAIN];
         end(check, is_stable ? LANE_LEAK_FOUND : LANE_LEAK_UNSURE);
@@ -121,6 +132,12 @@ static void on_told(void *arg, int status, uint64_t digest)
         check->turn++;
         loop_later(check->req->lane->loop, &check->later);
     }
+}
+
+void sentinel_stop(struct lane *lane)
+{
+    if (lane->check)
+        end(lane->check, LANE_LEAK_UNSURE);
 }
 
 /* --- sampling --- */
@@ -138,18 +155,6 @@ static bool is_weirs_word(const struct request *req, const struct object *object
     return (meta->is_by_ttl || meta->is_guessed) && !(rule && rule->share == SHARE_CREDENTIAL);
 }
 
-void sentinel_witness(const struct request *req, struct object *object)
-{
-    if (req->world->config->cache.leak_sample <= 0 || !is_weirs_word(req, object))
-        return;
-    /* The target is the key's: without it many clients' heads are the same bytes. */
-    size_t line = (size_t)str_find(req->head_text, '\n') + 1;
-    struct witness *witness = witness_new(req->lane->city->cache, &req->key, str_from(req->head_text, line));
-    if (witness)
-        object_set_witness(object, witness);
-    witness_unref(witness);
-}
-
 /* The address has to outlive the client. */
 static void keep_peer(struct request *req)
 {
@@ -160,6 +165,22 @@ static void keep_peer(struct request *req)
     req->peer_text = arena_str(&req->arena, str_of(peer));
 }
 
+void sentinel_witness(struct request *req, struct object *object)
+{
+    if (req->world->config->cache.leak_sample <= 0 || !is_weirs_word(req, object))
+        return;
+    /* The target is the key's: without it many clients' heads are the same bytes. */
+    size_t line = (size_t)str_find(req->head_text, '\n') + 1;
+    /* What was believed of him then is believed again, and no more. */
+    keep_peer(req);
+    struct str kept = arena_printf(&req->arena, "%c%.*s\n%.*s", req->is_peer_trusted ? 't' : 'u',
+                                   STR_FMT(req->peer_text), STR_FMT(str_from(req->head_text, line)));
+    struct witness *witness = kept.data ? witness_new(req->lane->city->cache, &req->key, kept) : NULL;
+    if (witness)
+        object_set_witness(object, witness);
+    witness_unref(witness);
+}
+
 static void start(struct request *req, struct object *object)
 {
     struct witness *witness = object_witness(object);
@@ -167,7 +188,11 @@ static void start(struct request *req, struct object *object)
     if (!check)
         return;
     size_t line = (size_t)str_find(req->head_text, '\n') + 1;
-    struct str fields = witness_head(witness);
+    struct str kept = witness_head(witness);
+    size_t peer_end = (size_t)str_find(kept, '\n');
+    struct str fields = str_from(kept, peer_end + 1);
+    check->peers[1] = arena_str(&req->arena, str_n(kept.data + 1, peer_end - 1));
+    check->is_witness_trusted = kept.data[0] == 't';
     check->heads[0] = req->head_text;
     check->heads[1] = arena_printf(&req->arena, "%.*s%.*s", (int)line, req->head_text.data, STR_FMT(fields));
     check->stored_status = object_meta(object)->status;
@@ -176,9 +201,10 @@ static void start(struct request *req, struct object *object)
         return;
     }
     keep_peer(req);
+    check->peers[0] = req->peer_text;
     request_hold(req);
     check->req = req;
-    req->lane->is_checking = true;
+    req->lane->check = check;
     later_init(&check->later, ask, check);
     loop_later(req->lane->loop, &check->later);
 }
@@ -189,7 +215,7 @@ void sentinel_saw_hit(struct request *req, struct object *object)
     int64_t sample = req->world->config->cache.leak_sample;
     if (req->errand || sample <= 0 || !(req->may_use_ttl || req->may_guess))
         return;
-    if (++lane->since_check < sample || lane->is_checking || !is_weirs_word(req, object))
+    if (++lane->since_check < sample || lane->check || !is_weirs_word(req, object))
         return;
     lane->since_check = 0;
     start(req, object);

@@ -20,6 +20,9 @@
 void sentinel_saw_hit(struct request *req, struct object *object);
 
 /* Keeps what the answer was asked for with, if it is one that may be checked. */
-void sentinel_witness(const struct request *req, struct object *object);
+void sentinel_witness(struct request *req, struct object *object);
+
+/* The lane ends: so does its check. */
+void sentinel_stop(struct lane *lane);
 
 #endif

@@ -28,7 +28,8 @@ static struct freshness freshness_from(const struct lane *lane, const struct obj
     };
     /* A purge may have been missed since it was fetched: only the app knows. */
     const struct bus *bus = lane->city->bus;
-    if (bus && (!bus_trust(bus) || meta->fetched_wall_ms < bus_distrusted_before_ms(bus))) {
+    if (bus && (!bus_trust(bus) || (meta->fetched_wall_ms < bus_distrusted_before_ms(bus) &&
+                                    meta->fetched_wall_ms >= bus_distrusted_since_ms(bus)))) {
         freshness.must_revalidate = true;
         freshness.always_revalidate = true;
     }
@@ -60,12 +61,14 @@ enum use_verdict stored_judge(struct request *req, const struct object *object)
 {
     const struct object_meta *meta = object_meta(object);
 
-    req->forwarded = FWD_REQUEST;
     if (UNLIKELY(req->not_before_ms > 0 || req->position.data)) {
+        enum forwarded_why was = req->forwarded;
+        req->forwarded = FWD_REQUEST;
         req->cache_detail = "read-your-writes";
         if (meta->fetched_wall_ms < req->not_before_ms || !plugins_position_covers(req, meta->position))
             return USE_NOT;
         req->cache_detail = NULL;
+        req->forwarded = was;
     }
     if (!stored_is_for(req, meta)) {
         req->forwarded = FWD_BYPASS;
@@ -140,10 +143,11 @@ bool stored_stands_in_for(const struct request *req, int status)
 enum verdict stored_or_fail(struct request *req, int err, int status)
 {
     const char *why = stand_in(req, err);
-    if (!why || !stored_serve(req, req->stale))
-        return request_fail(req, err);
-    if (is_apps_failure(err))
+    if (req->stale && is_apps_failure(err) && (why || req->errand))
         object_set_failed_at(req->stale, (uint32_t)(loop_wall_ms(req->lane->loop) / 1000));
+    /* An errand has nobody to be answered. */
+    if (!why || req->errand || !stored_serve(req, req->stale))
+        return request_fail(req, err);
     lane_count(req->lane, LANE_CACHE_STOOD_IN, 1);
     lane_count(req->lane, LANE_CACHE_STALE, 1);
     req->forwarded_status = status;

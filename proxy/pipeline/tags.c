@@ -11,12 +11,16 @@
 
 /* --- the names of a reply --- */
 
-/* A group is its origin's: two origins' groups of one name are two (RFC 9875 1). No tag of an app holds the
- * control byte that leads it. */
+/* What leads a name that is no tag of an app's: Cache-Tag's have no comma, Surrogate-Key's no blank. */
+#define MARK             ", "
+#define MARK_GROUP       MARK "g "
+#define MARK_CONTROL     MARK "c "
+
+/* A group is its origin's: two origins' groups of one name are two (RFC 9875 1). */
 static bool put_group(struct writer *w, const struct request *req, struct str group)
 {
     size_t before = w->len;
-    writer_put(w, req->is_https ? STR("\001https://") : STR("\001http://"));
+    writer_put(w, req->is_https ? STR(MARK_GROUP "https://") : STR(MARK_GROUP "http://"));
     writer_put(w, req->authority);
     writer_put(w, STR(" "));
     writer_put(w, group);
@@ -28,6 +32,20 @@ static bool put_tag(struct writer *w, struct str tag)
     writer_put(w, tag);
     writer_put(w, str_n("", 1));
     return !w->is_over;
+}
+
+/* What was said to weir alone is no line of the stored head: it is kept among the tags. */
+static bool put_control(struct writer *w, const struct message *reply, int *all)
+{
+    const struct field *field = message_field(reply, FIELD_WEIR_CACHE_CONTROL);
+    size_t before = w->len;
+    writer_put(w, STR(MARK_CONTROL));
+    for (bool is_first = true; field; field = message_next(reply, field), is_first = false) {
+        writer_put(w, is_first ? STR("") : STR(", "));
+        writer_put(w, field->value);
+    }
+    (*all)++;
+    return w->len - before <= CACHE_TAG_BYTES_MAX && put_tag(w, STR(""));
 }
 
 bool tags_of_reply(const struct request *req, const struct message *reply, char *out, struct str *out_tags)
@@ -59,10 +77,66 @@ bool tags_of_reply(const struct request *req, const struct message *reply, char 
                 return false;
         }
     }
+    if (reply->first[FIELD_WEIR_CACHE_CONTROL] && !put_control(&w, reply, &all))
+        return false;
     if (w.is_over || all > CACHE_TAGS_MAX)
         return false;
     if (w.len > 0)
         *out_tags = writer_str(&w);
+    return true;
+}
+
+/* The first of each ended by NUL; false at the end. */
+static bool next_tag(struct str *rest, struct str *out)
+{
+    if (rest->len == 0)
+        return false;
+    size_t end = (size_t)str_find(*rest, '\0');
+    *out = str_n(rest->data, end);
+    *rest = str_from(*rest, end + 1);
+    return true;
+}
+
+struct str tags_control(struct str tags)
+{
+    struct str tag;
+    while (next_tag(&tags, &tag)) {
+        if (str_has_prefix(tag, STR(MARK_CONTROL)))
+            return str_from(tag, sizeof MARK_CONTROL - 1);
+    }
+    return (struct str){ NULL, 0 };
+}
+
+static bool is_of_route(const struct request *req, struct str tag)
+{
+    const struct config_route *route = req->way->config;
+    for (unsigned i = 0; route && route->has_cache && i < route->cache.tag_count; i++) {
+        if (str_eq(route->cache.tags[i], tag))
+            return true;
+    }
+    return false;
+}
+
+bool tags_of_app(struct request *req, struct str tags, struct str *out_tags, struct str *out_keys)
+{
+    struct writer cache_tag, surrogate;
+    struct str tag;
+    char *data = arena_alloc(&req->arena, 2 * tags.len + 2);
+    if (!data)
+        return false;
+    writer_init(&cache_tag, data, tags.len + 1);
+    writer_init(&surrogate, data + tags.len + 1, tags.len + 1);
+    while (next_tag(&tags, &tag)) {
+        if (str_has_prefix(tag, STR(MARK)) || is_of_route(req, tag))
+            continue;
+        bool is_key = str_find(tag, ',') >= 0; /* only there it may hold one */
+        struct writer *w = is_key ? &surrogate : &cache_tag;
+        if (w->len > 0)
+            writer_put(w, is_key ? STR(" ") : STR(","));
+        writer_put(w, tag);
+    }
+    *out_tags = writer_str(&cache_tag);
+    *out_keys = writer_str(&surrogate);
     return true;
 }
 

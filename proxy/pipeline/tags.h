@@ -14,6 +14,12 @@
  * stored, since it could not be purged by them all. */
 bool tags_of_reply(const struct request *req, const struct message *reply, char *out, struct str *out_tags);
 
+/* Of an answer's tags: what its Weir-Cache-Control said, which no client sees and a renewal needs (data NULL:
+ * nothing); and the app's own, as Cache-Tag and Surrogate-Key write them, in the request's arena (false: no
+ * memory). */
+struct str tags_control(struct str tags);
+bool tags_of_app(struct request *req, struct str tags, struct str *out_tags, struct str *out_keys);
+
 /* The app answered a request: what is stored and no longer true goes (RFC 9111 4.4, RFC 9875 3, Weir-Purge).
  * is_asked: a plugin says so. */
 void tags_after_write(struct fetch *fetch, const struct message *reply, bool is_asked);

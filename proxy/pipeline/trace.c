@@ -13,11 +13,12 @@ static void put_word(struct writer *w, const char *key, struct str value)
     writer_put(w, value);
 }
 
-/* Made of a method, a host and a path if the file gives no name: quoted. */
-static void put_route(struct writer *w, struct str name)
+/* A route's name is made of a method, a host and a path if the file gives none; a plugin's word may be
+ * anything. */
+static void put_quoted(struct writer *w, const char *key, struct str value)
 {
-    writer_put(w, STR("; route=\""));
-    writer_put_json(w, name);
+    put_word(w, key, STR("\""));
+    writer_put_json(w, value);
     writer_put(w, STR("\""));
 }
 
@@ -42,13 +43,15 @@ void answer_put_trace(const struct request *req, struct writer *w)
     if (req->edition)
         put_word(w, "version", req->edition->name);
     if (req->way && req->way->config)
-        put_route(w, req->way->config->name);
+        put_quoted(w, "route", req->way->config->name);
     if (req->is_canary)
         put_word(w, "canary", STR("1"));
     if (req->server) {
         put_word(w, "upstream", req->supply->upstream->name);
         put_word(w, "server", str_of(req->server->addr.text));
-        put_word(w, "role", req->server->role == ROLE_PRIMARY ? STR("primary") : STR("replica"));
+        put_word(w, "role", server_role(req->server) == ROLE_PRIMARY ? STR("primary") : STR("replica"));
+        if (req->why_chosen.len > 0)
+            put_quoted(w, "why", req->why_chosen);
     }
     put_time(w, "head", req->head_ns - req->started_ns);
     if (req->admitted_ns)

@@ -5,6 +5,7 @@
 #include "http/date.h"
 #include "net/loop.h"
 #include "pipeline/plugin.h"
+#include "pipeline/plugin_upstream.h"
 
 /* --- supplies --- */
 
@@ -13,7 +14,7 @@ static void shared_unref(struct shared_supply *shared)
     if (!shared || atomic_fetch_sub_explicit(&shared->references, 1, memory_order_acq_rel) > 1)
         return;
     line_free(shared->line);
-    held_free(shared->held);
+    plugin_upstream_free(shared->face);
     free(shared);
 }
 
@@ -27,8 +28,8 @@ static struct shared_supply *shared_take(const struct supply *old)
     if (!shared)
         return NULL;
     atomic_init(&shared->references, 1);
-    shared->held = held_new();
-    if (!shared->held) {
+    shared->face = plugin_upstream_new();
+    if (!shared->face) {
         free(shared);
         return NULL;
     }
@@ -43,10 +44,22 @@ static bool prepare_line(struct supply *supply, const struct config_upstream *co
     return supply->line || config->limit_concurrency < 0;
 }
 
-static bool load_plugins(struct world *world, struct supply *supply, const struct supply *old,
+/* What a plugin was told of the upstreams there are still holds. */
+static bool are_upstreams_same(const struct config *a, const struct config *b)
+{
+    for (unsigned i = 0; i < a->upstream_count; i++) {
+        if (!config_find_upstream(b, a->upstreams[i].name))
+            return false;
+    }
+    return a->upstream_count == b->upstream_count;
+}
+
+static bool load_plugins(struct world *world, struct supply *supply, const struct world *old_world,
                          const struct config_upstream *config, const char *plugin_dir,
                          struct config_mistakes *mistakes)
 {
+    const struct supply *old = old_world ? world_supply(old_world, config->name) : NULL;
+    bool has_same_upstreams = old && are_upstreams_same(world->config, old_world->config);
     char error[512];
     for (unsigned i = 0; i < config->plugin_count; i++) {
         const struct config_plugin *row = &config->plugins[i];
@@ -56,12 +69,13 @@ static bool load_plugins(struct world *world, struct supply *supply, const struc
                            STR_FMT(config->name), PLUGINS_MAX);
             return false;
         }
-        for (unsigned k = 0; old && !plugin && k < old->plugin_count; k++) {
+        for (unsigned k = 0; old && has_same_upstreams && !plugin && k < old->plugin_count; k++) {
             if (plugin_is_same(old->plugins[k], row))
                 plugin = plugin_ref(old->plugins[k]);
         }
         if (!plugin)
-            plugin = plugin_new(world->config, row, plugin_dir, supply->held, error, sizeof error);
+            plugin =
+                plugin_new(world->config, config, row, plugin_dir, supply->shared->face, error, sizeof error);
         if (!plugin) {
             config_mistake(mistakes, row->mark, "%s", error);
             return false;
@@ -88,8 +102,11 @@ static bool build_supply(struct world *world, unsigned index, const struct world
     supply->shared = shared_take(old);
     if (!supply->shared)
         return false;
-    supply->held = supply->shared->held;
-    return prepare_line(supply, config) && load_plugins(world, supply, old, config, plugin_dir, mistakes);
+    supply->held = plugin_upstream_held(supply->shared->face);
+    /* Its plugins may ask for its servers at once. */
+    plugin_upstream_set(supply->shared->face, supply->upstream);
+    return prepare_line(supply, config) &&
+           load_plugins(world, supply, old_world, config, plugin_dir, mistakes);
 }
 
 /* --- editions and ways --- */
@@ -348,6 +365,7 @@ struct world *world_new(struct city *city, struct config *config, struct world *
     /* It lives: from here on what it shares with the world before follows the new config. */
     for (unsigned i = 0; i < world->supply_count; i++) {
         const struct config_upstream *upstream = &config->upstreams[i];
+        plugin_upstream_set(world->supplies[i].shared->face, world->supplies[i].upstream);
         if (world->supplies[i].line)
             line_set(world->supplies[i].line, upstream->limit_concurrency, upstream->limit_queue);
     }
@@ -357,6 +375,8 @@ struct world *world_new(struct city *city, struct config *config, struct world *
 fail:
     if (mistakes->count == 0)
         config_mistake(mistakes, (struct config_mark){ 1, 1 }, "out of memory");
+    for (unsigned i = 0; old && i < old->supply_count; i++)
+        plugin_upstream_set(old->supplies[i].shared->face, old->supplies[i].upstream);
     world_unref(world);
     return NULL;
 }
@@ -406,12 +426,18 @@ struct world *world_unref(struct world *world)
     return NULL;
 }
 
+static void on_checked(void *arg, const struct server *server, const struct message *reply, struct str body,
+                       int64_t sent_wall_ms)
+{
+    plugins_checked(arg, server, reply, body, sent_wall_ms);
+}
+
 void world_start_health(struct world *world, struct loop *loop)
 {
     for (unsigned i = 0; i < world->supply_count; i++) {
         struct supply *supply = &world->supplies[i];
         if (supply->upstream->config->health.is_given && !supply->health)
-            supply->health = health_new(loop, supply->upstream);
+            supply->health = health_new(loop, supply->upstream, on_checked, supply);
     }
 }
 

@@ -48,8 +48,8 @@ struct city {
 /* What the supplies of one name have in common over reloads. */
 struct shared_supply {
     _Atomic int references;
-    struct line *line; /* NULL until a limit was configured */
-    struct held *held; /* fetches that wait for a plugin's wake() */
+    struct line *line;          /* NULL until a limit was configured */
+    struct weir_upstream *face; /* as plugins hold it: those who wait for their wake() */
 };
 
 /* One upstream as the corridor sees it. */
@@ -57,7 +57,7 @@ struct supply {
     struct upstream *upstream;
     struct shared_supply *shared;
     struct line *line; /* shared->line; NULL: unlimited */
-    struct held *held; /* shared->held */
+    struct held *held; /* shared->face's */
     struct plugin *plugins[PLUGINS_MAX];
     unsigned plugin_count;
     struct health *health; /* the control thread's */

@@ -34,12 +34,10 @@ static int64_t inflight_of(const struct server *server)
  * server is better than none, and it may be us. */
 static uint64_t usable_of_role(const struct upstream *upstream, enum server_role role, int64_t now_ns)
 {
-    unsigned from = role == ROLE_PRIMARY ? 0 : upstream->primary_count;
-    unsigned to = role == ROLE_PRIMARY ? upstream->primary_count : upstream->server_count;
     uint64_t wanted = 0;
     uint64_t usable = 0;
-    for (unsigned i = from; i < to; i++) {
-        if (!server_is_wanted(upstream->servers[i]))
+    for (unsigned i = 0; i < upstream->server_count; i++) {
+        if (server_role(upstream->servers[i]) != role || !server_is_wanted(upstream->servers[i]))
             continue;
         wanted |= UINT64_C(1) << i;
         if (server_is_usable(upstream->servers[i], now_ns))

@@ -10,13 +10,18 @@
 #include "upstream/server.h"
 #include "net/loop.h"
 
+#define BODY_BYTES_MAX (64 * 1024) /* of a reply that is shown to on_checked */
+
 struct check {
     struct health *health;
     struct server *server;
     struct buf head;
+    struct buf reply_head; /* kept until the body is here too, where somebody wants to see both */
+    struct buf reply_body;
     struct exchange *exchange; /* NULL between two checks */
     struct timer timer;        /* until the next check, or until this one took too long */
     int64_t began_ns;
+    int64_t began_wall_ms;
     bool is_status_good;
     unsigned row; /* equal results in a row */
     bool is_row_good;
@@ -26,6 +31,8 @@ struct health {
     struct loop *loop;
     struct upstream *upstream;
     const struct config_health *config;
+    health_checked_fn *on_checked;
+    void *arg;
     struct pools *pools;
     struct check *checks;
     unsigned check_count;
@@ -59,19 +66,51 @@ static void conclude(struct check *check, bool is_good)
               max_i64(0, jittered_ms(check, config->interval_ms) - took_ms));
 }
 
+static void keep_head(struct check *check, const struct message *reply)
+{
+    bool ok = buf_printf(&check->reply_head, "HTTP/1.1 %d \r\n", reply->status);
+    for (unsigned i = 0; ok && i < reply->field_count; i++) {
+        const struct field *field = &reply->fields[i];
+        if (!(field_traits(field->id) & (FIELD_FRAMING | FIELD_HOP_BY_HOP)))
+            ok =
+                buf_printf(&check->reply_head, "%.*s: %.*s\r\n", STR_FMT(field->name), STR_FMT(field->value));
+    }
+    if (!ok || !buf_append_str(&check->reply_head, STR("\r\n")))
+        buf_fini(&check->reply_head);
+}
+
 static void on_head(void *arg, const struct message *reply)
 {
     struct check *check = arg;
     check->is_status_good = reply->status >= 200 && reply->status < 400;
+    if (check->health->on_checked)
+        keep_head(check, reply);
 }
 
 static void on_piece(void *arg, struct str piece)
 {
+    struct check *check = arg;
+    if (buf_len(&check->reply_head) > 0 && buf_len(&check->reply_body) + piece.len <= BODY_BYTES_MAX)
+        buf_append_str(&check->reply_body, piece);
+}
+
+/* Tells who wants to know what a server says of itself. */
+static void tell(struct check *check)
+{
+    static const struct head_limits limits = { BODY_BYTES_MAX, BODY_BYTES_MAX, FIELDS_MAX };
+    struct message *reply = buf_len(&check->reply_head) > 0 ? malloc(sizeof *reply) : NULL;
+    if (reply && message_read_reply(reply, buf_str(&check->reply_head), METHOD_HEAD, &limits) == 0)
+        check->health->on_checked(check->health->arg, check->server, reply, buf_str(&check->reply_body),
+                                  check->began_wall_ms);
+    free(reply);
+    buf_fini(&check->reply_head);
+    buf_fini(&check->reply_body);
 }
 
 static void on_end(void *arg, const struct body_in *trailers)
 {
     struct check *check = arg;
+    tell(check);
     conclude(check, check->is_status_good);
 }
 
@@ -107,7 +146,10 @@ static void begin(struct check *check)
                       .total_ms = NEVER },
     };
     check->began_ns = loop_now_ns(health->loop);
+    check->began_wall_ms = loop_wall_ms(health->loop);
     check->is_status_good = false;
+    buf_fini(&check->reply_head);
+    buf_fini(&check->reply_body);
     check->exchange =
         exchange_start(health->pools, health->upstream, check->server, &request, &check_events, check);
     /* Out of memory says nothing about the server: this check is left out. */
@@ -137,13 +179,16 @@ static bool check_init(struct check *check, struct health *health, struct server
                       STR_FMT(health->config->path), host);
 }
 
-struct health *health_new(struct loop *loop, struct upstream *upstream)
+struct health *health_new(struct loop *loop, struct upstream *upstream, health_checked_fn *on_checked,
+                          void *arg)
 {
     struct health *health = calloc(1, sizeof *health);
     if (!health)
         return NULL;
     health->loop = loop;
     health->upstream = upstream;
+    health->on_checked = on_checked;
+    health->arg = arg;
     health->config = &upstream->config->health;
     if (!health->config->is_given) {
         /* Adopted servers may have been taken out by checks that are no more. */
@@ -177,6 +222,8 @@ void health_free(struct health *health)
         timer_cancel(&check->timer);
         exchange_abort(check->exchange);
         buf_fini(&check->head);
+        buf_fini(&check->reply_head);
+        buf_fini(&check->reply_body);
     }
     free(health->checks);
     pools_free(health->pools);

@@ -31,6 +31,7 @@ struct server *server_new(const struct addr *addr, enum server_role role)
         return NULL;
     server->addr = *addr;
     server->role = role;
+    server->role_now = role;
     server->point = point_of(addr->text);
     server->references = 1;
     server->admin = SERVER_ADMIN_UP;
@@ -111,7 +112,7 @@ static bool has_other_usable(const struct upstream *upstream, const struct serve
 {
     for (unsigned i = 0; i < upstream->server_count; i++) {
         const struct server *other = upstream->servers[i];
-        if (other != server && other->role == server->role && server_is_usable(other, now_ns))
+        if (other != server && server_role(other) == server_role(server) && server_is_usable(other, now_ns))
             return true;
     }
     return false;

@@ -121,6 +121,15 @@ void upstream_free(struct upstream *upstream)
     free(upstream);
 }
 
+struct server *upstream_own(const struct upstream *upstream, const struct server *server)
+{
+    for (unsigned i = 0; i < upstream->server_count; i++) {
+        if (upstream->servers[i] == server && server_is_wanted(server))
+            return upstream->servers[i];
+    }
+    return NULL;
+}
+
 unsigned upstream_index(const struct upstream *upstream, const struct server *server)
 {
     for (unsigned i = 0; i < upstream->server_count; i++) {

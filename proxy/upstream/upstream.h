@@ -19,6 +19,7 @@
 
 #include "base/str.h"
 #include "config/config.h"
+#include "http/message.h"
 #include "net/dial.h"
 #include "net/tls.h"
 
@@ -40,8 +41,9 @@ enum server_admin {
 struct server {
     struct addr addr;
     struct endpoint *endpoint;
-    enum server_role role;
-    uint64_t point; /* of the address, for balance: hash */
+    enum server_role role; /* as configured: by which it is adopted */
+    _Atomic int role_now;  /* enum server_role: a failover may have changed it */
+    uint64_t point;        /* of the address, for balance: hash */
     _Atomic int references;
     _Atomic int admin;            /* enum server_admin */
     _Atomic bool is_healthy;      /* by active checks */
@@ -55,6 +57,11 @@ struct server {
     _Atomic uint64_t errors;
     _Atomic int64_t lag_ns; /* by whoever knows (plugins); -1: not known */
 };
+
+static inline enum server_role server_role(const struct server *server)
+{
+    return (enum server_role)atomic_load_explicit(&server->role_now, memory_order_relaxed);
+}
 
 struct upstream {
     struct str name;
@@ -85,6 +92,8 @@ bool server_is_usable(const struct server *server, int64_t now_ns);
  * said. */
 struct server *upstream_pick(struct upstream *upstream, unsigned roles, uint64_t avoid, uint64_t random,
                              uint64_t hash, int64_t now_ns);
+/* The same server as one of the upstream's that is usable by all but traffic; NULL: it is none. */
+struct server *upstream_own(const struct upstream *upstream, const struct server *server);
 unsigned upstream_index(const struct upstream *upstream, const struct server *server);
 
 /* A request goes there / is over. took_ns: to the reply's head, -1 if there was none. is_failure: what counts
@@ -103,7 +112,13 @@ bool upstream_spend_retry(struct upstream *upstream, int64_t now_ns);
  * new one's. NULL when out of memory. */
 struct health;
 struct loop;
-struct health *health_new(struct loop *loop, struct upstream *upstream);
+/* A check's reply came whole: its head, and its body if it is small. sent_wall_ms: before its request was
+ * sent. On the loop's thread. */
+typedef void health_checked_fn(void *arg, const struct server *server, const struct message *reply,
+                               struct str body, int64_t sent_wall_ms);
+/* on_checked may be NULL. */
+struct health *health_new(struct loop *loop, struct upstream *upstream, health_checked_fn *on_checked,
+                          void *arg);
 void health_free(struct health *health); /* NULL is fine; the upstream must still be there */
 
 #endif

@@ -59,10 +59,30 @@ class Fleet(Site):
         self.weir = self.weirs[number]
         return self
 
-    def values(self):
-        """The keys of what stands in Redis."""
-        return self.redis.values(self.prefix)
+    def get(self, page, *fields, **options):
+        return page.get(*fields, **options)
 
-    def stored(self, count):
+    def post(self, page, **options):
+        return page.ask("POST", body=b"", **options)
+
+    def page(self, path=None):
+        return super().page(path or f"/{next(NUMBERS)}-page")
+
+    def values(self, *pages):
+        """The keys of what stands in Redis: all, or of these pages."""
+        keys = self.redis.values(self.prefix)
+        return [key for key in keys if any(page.path.encode() in self.redis.text(key) for page in pages)] if pages else keys
+
+    def stored(self, count, *pages):
         """Waits until so many answers stand in Redis, and returns their keys."""
-        return eventually(lambda: (keys := self.values()) and len(keys) == count and keys, why=f"{self.values()}, not {count}")
+        found = []
+
+        def is_there():
+            found[:] = self.values(*pages)
+            return len(found) == count
+
+        try:
+            eventually(is_there)
+        except AssertionError as error:
+            raise AssertionError(f"{len(found)} answers are in Redis, not {count}: {found}") from error
+        return found

@@ -245,6 +245,32 @@ def test_explain_of_what_would_be_refused_is_1_with_its_reason(explain, url, wor
     assert word in done.stdout + done.stderr
 
 
+SPLIT = """
+upstreams:
+  app: {primary: [127.0.0.1:3000], replicas: [127.0.0.1:3001],
+        plugins: [{name: rw_split, keys: [0123456789abcdef0123456789abcdef], read: [POST /search], write: [GET /vote], graphql: [/graphql]}]}
+routes: [{path: /strict/**, consistency: strict}]
+"""
+
+
+@pytest.mark.parametrize("words, lines", [
+    (("GET", "/x"), "kind       read\ncache "), (("PUT", "/strict/x"), "kind       write\n           consistency strict, as the route says\ncache "),
+    (("POST", "/search"), "kind       read\n"), (("GET", "/vote"), "kind       write\ncache      passed by: a plugin takes it for a write\n"),
+    (("POST", "/graphql", "-H", "Content-Length: 20"), "kind       write, unless its body says otherwise\n")])
+def test_explain_asks_the_plugins_what_it_is(tmp_path, words, lines):
+    file = tmp_path / "weir.yaml"
+    file.write_text(SPLIT)
+    done = weir("explain", "-c", file, *words)
+    assert done.returncode == 0 and lines in done.stdout, done
+
+
+def test_explain_of_a_plugin_that_does_not_load_is_1_with_the_place(tmp_path):
+    file = tmp_path / "weir.yaml"
+    file.write_text(SPLIT.replace("rw_split", "rw_splat"))
+    done = weir("explain", "-c", file, "GET", "/")
+    assert done.returncode == 1 and "weir.yaml:4:19: " in done.stderr and '"rw_splat" was not found' in done.stderr, done
+
+
 def test_explain_of_a_wrong_file_is_1_with_the_place(tmp_path):
     file = tmp_path / "weir.yaml"
     file.write_text("upstream: {}\n")

@@ -16,6 +16,11 @@ const struct str fuzz_seeds[] = {
     HEADS("NN ", "/x?b=1&a=2 HTTP/1.1\r\nHost: a", "/x?b=1&a=2 HTTP/1.1\r\nHost: a"),
     HEADS("JNA", "/x/./y?a HTTP/1.1\r\nHost: a:80", "/x;y/%2f HTTP/1.1\r\nHost: A"),
     HEADS("~^@", "http://a/x?&&b&a HTTP/1.1\r\nHost: a", "/x?b&&&a HTTP/1.1\r\nHost: a"),
+    HEADS("FF@", "/x?b=1&a&b=2 HTTP/1.1\r\nHost: a", "/x?a&b=2&b=1 HTTP/1.1\r\nHost: a"),
+    STR_INIT("JJ@GET / HTTP/1.1\r\nHost: a\r\nCookie: sid=1; t=2\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nCookie: "
+             "sid=1t=2\r\n\r\n"),
+    STR_INIT("JJ@GET / HTTP/1.1\r\nHost: a\r\nCookie: x=1\tsid=2\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nCookie: "
+             "x=1\tsid=3\r\n\r\n"),
     HEADS("ar\007", "/ HTTP/1.1\r\nHost: a\r\nAuthorization: y", "/ HTTP/1.0\r\nCookie: sid =1"),
 };
 const size_t fuzz_seed_count = COUNT_OF(fuzz_seeds);

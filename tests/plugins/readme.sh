@@ -1,24 +1,53 @@
 #!/bin/sh
-# What plugins/README.md tells a stranger to do must work: its plugin, and the template, are compiled in a folder of their own
-# with nothing but the public header, and export one symbol.
-# usage: readme.sh PLUGINS_README INCLUDE_DIR
+# What plugins/README.md tells a stranger to do must work: each plugin it shows, and the template, are compiled in a folder of their own by
+# the README's own command, with what pkg-config says and nothing else of weir, and export one symbol. Once as if weir was installed, once
+# from its build.
+# usage: readme.sh PLUGINS_README INCLUDE_DIR BUILD_DIR
 set -eu
 readme=$1
 include=$2
+build=$3
+compiler="${CC:-cc} -Werror"
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-cp -r "$include/weir" "$folder/weir"
-awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$readme" >"$folder/fresh.c"
-cp "$(dirname "$readme")/template/template.c" "$folder/template.c"
+mkdir -p "$folder/usr/include/weir" "$folder/pkgconfig"
+cp "$include/weir/plugin.h" "$folder/usr/include/weir/"
+sed "s|^prefix=.*|prefix=$folder/usr|" "$build/meson-private/weir-plugin.pc" >"$folder/pkgconfig/weir-plugin.pc"
 
-cd "$folder"
-for name in fresh template; do
-    "${CC:-cc}" -std=gnu11 -Werror -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers \
-        -shared -fPIC -fvisibility=hidden -I. "$name.c" -o "$name.so"
-    symbols=$(nm -D --defined-only "$name.so" | awk '{ print $3 }')
-    if [ "$symbols" != weir_plugin ]; then
-        echo "$name.so exports: $symbols" >&2
-        exit 1
-    fi
-done
+# The block of the README that begins with "```LANGUAGE NAME".
+block() {
+    awk -v begin="\`\`\`$1 $2" '$0 == begin { on = 1; next } /^```$/ { on = 0 } on' "$readme"
+}
+
+compile_all() {
+    mkdir "$folder/$1"
+    cd "$folder/$1"
+    block c fresh.c >./fresh.c
+    block c lag.c >./lag.c
+    block c every.c >./every.c
+    cp "$(dirname "$readme")/template/template.c" template.c
+    block sh fresh.c >build.sh
+    for name in fresh lag every template; do
+        test -s "$name.c" && test -s build.sh
+        sed "s/fresh/$name/g; s|^cc |$compiler |" build.sh >"build-$name.sh"
+        PKG_CONFIG_PATH=$2 sh -eu "./build-$name.sh"
+        symbols=$(nm -D --defined-only "$name.so" | awk '{ print $3 }')
+        if [ "$symbols" != weir_plugin ]; then
+            echo "$name.so exports: $symbols" >&2
+            exit 1
+        fi
+    done
+}
+
+# Its test, too, and that passes.
+run_test() {
+    cd "$folder/$1"
+    block c fresh_test.c >./fresh_test.c
+    block sh fresh_test.c | sed "s|^cc |$compiler |" >test.sh
+    test "$(PKG_CONFIG_PATH=$2 sh -eu ./test.sh)" = fine
+}
+
+compile_all installed "$folder/pkgconfig"
+run_test installed "$folder/pkgconfig"
+compile_all built "$build/meson-uninstalled"

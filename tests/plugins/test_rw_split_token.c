@@ -145,6 +145,10 @@ Test(rw_split_token, keys_can_be_rotated)
     cr_assert_not(reads_from_primary(only_b, "acme", token_a, NULL), "until it is gone");
     cr_assert(reads_from_primary(only_b, "acme", token_b, NULL), "the first key signs");
     cr_assert_not(reads_from_primary(only_a, "acme", token_b, NULL));
+    plugin->destroy(only_a);
+    plugin->destroy(a_then_b);
+    plugin->destroy(b_then_a);
+    plugin->destroy(only_b);
 }
 
 Test(rw_split_token, a_drawn_key_is_shared_by_instances_and_outlives_a_reload)

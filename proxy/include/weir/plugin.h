@@ -5,12 +5,15 @@
  * place in the config that names it (an upstream's `plugins`). The instance it returns is handed to every
  * other hook.
  *
- *     request arrives -> inspect -> (cache) -> choose -> (server) -> answered -> finished
+ *     request arrives -> assign -> inspect -> (cache) -> choose -> (server) -> answered -> finished
+ *                                              |
+ *                                              +-> (a stored reply) -> served -> finished
  *
- * Threads: configure and destroy run on one thread, with no other call in progress on that instance. inspect,
- * choose, answered and finished run on the workers, several at once on the same instance: what they share
- * must be atomic or locked, and they must never block. tick, if there is one, runs on a thread of the
- * plugin's own and may do I/O. A crash in a plugin is the process's.
+ * Threads: configure runs on the control thread, destroy on tick's own thread after the last tick (without a
+ * tick on any), both with no other call in progress on that instance. The hooks of a request run on the
+ * workers, several at once on the same instance: what they share must be atomic or locked, and they must
+ * never block. checked runs on the control thread. tick, if there is one, runs on a thread of the plugin's
+ * own and may do I/O. A crash in a plugin is the process's.
  *
  * Memory: every weir_str is borrowed and lives for the call, unless said otherwise. Handles (weir_request,
  * weir_config) are opaque and live for the call. What a hook hands back to weir is copied before the hook's
@@ -31,7 +34,7 @@ extern "C" {
 #endif
 
 #define WEIR_PLUGIN_ABI_MAJOR 1
-#define WEIR_PLUGIN_ABI_MINOR 0
+#define WEIR_PLUGIN_ABI_MINOR 1 /* what 1.1 added stands at the end of each struct, and says so */
 
 /* True if the struct that p points to is large enough to hold that field. */
 #define WEIR_HAS(p, field)    ((p)->size >= offsetof(__typeof__(*(p)), field) + sizeof((p)->field))
@@ -44,6 +47,30 @@ struct weir_str {
 struct weir_request;
 struct weir_config;
 struct weir_upstream;
+
+enum weir_role {
+    WEIR_PRIMARY,
+    WEIR_REPLICA
+};
+
+/* One server of an upstream, as host->servers() tells. Since 1.1. */
+struct weir_server {
+    uint32_t size;       /* set by the caller, in the first one: how far apart they lie */
+    enum weir_role role; /* what it is now: as in the config, or as reported */
+    bool is_usable;      /* up by health, traffic and the operator */
+    char address[128];   /* as in the config, NUL-terminated */
+};
+
+/* What a plugin found out about a server, for host->report(). Zeroed but for what is said. Since 1.1. */
+struct weir_report {
+    uint32_t size;
+    bool has_role; /* from now on it has that role, whatever the config says: a failover */
+    enum weir_role role;
+    bool has_lag;
+    int64_t lag_ms;           /* how far behind its primary it is; -1: not known */
+    struct weir_str position; /* how far it has come, in the plugin's own form, for weir_candidate; data NULL:
+                                 unchanged. Copied; at most 255 bytes */
+};
 
 enum weir_log_level {
     WEIR_LOG_DEBUG,
@@ -107,6 +134,40 @@ struct weir_host {
      * process and kept over reloads, which an instance is not. Nobody else knows it; a restart draws another.
      */
     void (*secret)(const char *label, unsigned char out[32]);
+
+    /* --- since 1.1: look with WEIR_HAS before the first use --- */
+
+    /* configure only. The entries of a mapping of strings; a dot leads into a mapping: "positions.postgres".
+     * config_map: how many (0: absent, or empty), or -1: another type. The strings live until configure
+     * returns. */
+    int (*config_map)(const struct weir_config *config, const char *path);
+    bool (*config_entry)(const struct weir_config *config, const char *path, unsigned index,
+                         struct weir_str *out_key, struct weir_str *out_value);
+    /* configure only. Does the config have an upstream of that name? */
+    bool (*config_has_upstream)(const struct weir_config *config, struct weir_str name);
+    /* configure only. One sentence for who wrote the config: `weir check` and the log show it, with the
+     * plugin's line. */
+    void (*config_warn)(const struct weir_config *config, const char *line);
+
+    /* The servers of the upstream now: writes at most max, returns how many there are. Any thread. A reload
+     * may change them. */
+    unsigned (*servers)(struct weir_upstream *upstream, struct weir_server *out, unsigned max);
+    /* What the plugin found out about the server at that address. False: there is none. Any thread. Wakes
+     * nobody: see wake(). */
+    bool (*report)(struct weir_upstream *upstream, struct weir_str address, const struct weir_report *report);
+    /* Counts an event: weir_plugin_events_total{upstream, event}. event: a static string of [a-z_]; at most
+     * 32 different ones an upstream. Any thread. */
+    void (*count)(struct weir_upstream *upstream, const char *event);
+    /* Several weirs share a Redis: others may have written what this one does not know. Any thread. */
+    bool (*is_in_fleet)(void);
+
+    /* Hooks that have a request. What the request's route says beside its own keys: "consistency". data NULL:
+     * nothing. */
+    struct weir_str (*route_option)(const struct weir_request *request, const char *name);
+    /* The request's body, if it has one and all of it is here: from choose on, and only up to the upstream's
+     * buffer.request or what inspect asked to keep. data NULL: not. */
+    struct weir_str (*body)(const struct weir_request *request);
+    bool (*has_body)(const struct weir_request *request);
 };
 
 /* --- inspect: before the cache is asked --- */
@@ -125,14 +186,12 @@ struct weir_inspection {
                                  used */
     struct weir_str position; /* preset absent: a stored reply from a server behind this position is not used.
                                * The plugin that set it compares: see is_behind */
+    /* Since 1.1. Preset 0: a body up to the upstream's buffer.request is read whole before choose. Larger:
+     * up to so many bytes are, so that choose can look at it, and it can be sent again. At most 16 MiB. */
+    int64_t keep_body_bytes;
 };
 
 /* --- choose: which server --- */
-
-enum weir_role {
-    WEIR_PRIMARY,
-    WEIR_REPLICA
-};
 
 struct weir_candidate {
     uint32_t size;
@@ -142,6 +201,9 @@ struct weir_candidate {
     int64_t inflight;
     int64_t mean_us;         /* decaying mean time to its reply heads */
     struct weir_str address; /* as in the config */
+    /* Since 1.1: as reported. */
+    int64_t lag_ms;           /* -1: not known */
+    struct weir_str position; /* data NULL: not known */
 };
 
 /* Candidates lie side by side in weir's size, which may be larger than the one this plugin was compiled with:
@@ -169,12 +231,15 @@ struct weir_choice {
     enum weir_choice_kind kind; /* preset WEIR_PASS */
     unsigned index;
     unsigned roles;
-    bool falls_back;    /* WEIR_ROLES: if none of them is usable, any other usable one */
-    const char *why;    /* static, for the log; may be NULL */
+    bool falls_back; /* WEIR_ROLES: if none of them is usable, any other usable one */
+    const char *why; /* PICK and ROLES: static, for the log and Weir-Trace, at most 64 bytes; may be NULL */
     const char *reason; /* WEIR_REFUSE: static; "position-behind" and "write-held" are known words, others
                            read "plugin-refused" */
     int64_t retry_after_s;
     int64_t hold_ms;
+    /* Since 1.1. Preset false. WEIR_HOLD: when hold_ms are over choose is asked again as if not for the last
+     * time, and may hold once more (all together at most a minute). */
+    bool holds_again;
 };
 
 /* --- answered: the app's head is here, or weir failed --- */
@@ -189,6 +254,9 @@ struct weir_answer {
     int64_t sent_ms; /* wall clock: when the request was sent; 0: no server was asked */
     /* The reply's first field of that name in any case. */
     struct weir_str (*field)(const struct weir_answer *answer, const char *name);
+    /* Since 1.1. */
+    struct weir_str address; /* of the server that answered; data NULL: none */
+    struct weir_str body; /* of a health check's reply, at most 64 KiB; data NULL: none, or no health check */
 };
 
 struct weir_verdict {
@@ -201,6 +269,10 @@ struct weir_verdict {
     bool replay_to_primary;   /* preset false: send it again, once, to the primary; ignored where that is not
                                  possible */
     struct weir_str position; /* preset absent: stored with the reply, see is_behind */
+    /* Since 1.1. Preset 0: the reply knows of all that was written before it was asked for. Else the wall
+     * clock until which it does: it comes from a server that is behind, and is not stored if something it
+     * would be found by was invalidated or purged since. */
+    int64_t as_of_ms;
 };
 
 /* --- finished: it is over --- */
@@ -240,6 +312,20 @@ struct weir_plugin {
     /* True if a stored reply's position does not cover what inspect asked for. NULL: positions are not
      * compared. */
     bool (*is_behind)(void *self, struct weir_str stored, struct weir_str asked);
+
+    /* --- since 1.1 --- */
+
+    /* Which upstream takes this request: its name, as config_has_upstream() knows it; data NULL: this one.
+     * Asked before inspect; whichever is named is not asked again, and its own plugins go on from there. The
+     * string must live as long as the instance. On the workers. */
+    struct weir_str (*assign)(void *self, struct weir_request *request);
+    /* A stored reply is about to answer: the position it was stored with (data NULL: none), when its fetch
+     * began (wall clock). Only token, token_age_s count of the verdict. On the workers. */
+    void (*served)(void *self, struct weir_request *request, struct weir_str position, int64_t fetched_ms,
+                   struct weir_verdict *out);
+    /* A server's reply to a health check: answer's status, address, field() and body. On the control
+     * thread; must not block. */
+    void (*checked)(void *self, const struct weir_answer *answer);
 };
 
 #define WEIR_EXPORT __attribute__((visibility("default")))

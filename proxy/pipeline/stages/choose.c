@@ -1,4 +1,5 @@
 /* Which server? Plugins first, then the upstream's balance among the roles they leave. */
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "pipeline/fetch.h"
@@ -14,12 +15,20 @@ static bool leave_held(struct fetch *fetch)
     return true;
 }
 
+/* Whoever was tried before the hold may be tried again. */
+static void end_hold(struct fetch *fetch)
+{
+    fetch->held_ms += (loop_now_ns(fetch->lane->loop) - fetch->held_ns) / NS_PER_MS;
+    fetch->tried = 0;
+}
+
 static void on_hold_over(void *arg)
 {
     struct fetch *fetch = fetch_from(arg);
     if (!leave_held(fetch))
         return;
-    fetch->is_hold_over = true;
+    fetch->is_hold_over = !fetch->holds_again;
+    end_hold(fetch);
     request_stage_took(fetch->req, STAGE_POSITION, loop_tick_ns(fetch->lane->loop) - fetch->held_ns);
     fetch_resume(fetch, RETRY);
 }
@@ -34,6 +43,7 @@ static void on_woken(struct post *post)
 {
     struct fetch *fetch = fetch_from(CONTAINER_OF(post, struct fetch, held_post));
     fetch->is_held = false;
+    end_hold(fetch);
     timer_cancel(&fetch->hold);
     request_stage_took(fetch->req, STAGE_POSITION, loop_tick_ns(fetch->lane->loop) - fetch->held_ns);
     fetch_resume(fetch, RETRY);
@@ -69,7 +79,7 @@ static bool has_untried(const struct fetch *fetch, unsigned roles)
 {
     const struct upstream *upstream = fetch->supply->upstream;
     for (unsigned i = 0; i < upstream->server_count; i++) {
-        if ((roles & 1u << upstream->servers[i]->role) && !(fetch->tried >> i & 1))
+        if ((roles & 1u << server_role(upstream->servers[i])) && !(fetch->tried >> i & 1))
             return true;
     }
     return false;
@@ -83,7 +93,11 @@ enum verdict stage_choose(struct fetch *fetch)
     uint64_t wakes = held_wakes(fetch->supply->held);
 
     fetch->server = NULL;
-    if (fetch->roles_forced) {
+    fetch->is_picked = false;
+    fetch->why_chosen = (struct str){ NULL, 0 };
+    if (fetch->req->pinned) {
+        fetch->server = upstream_own(fetch->supply->upstream, fetch->req->pinned);
+    } else if (fetch->roles_forced) {
         fetch->server = pick(fetch, fetch->roles_forced);
     } else {
         switch (plugins_choose(fetch, &roles, &falls_back, &hold_ms)) {

@@ -7,6 +7,7 @@
 #include "pipeline/fetch.h"
 #include "pipeline/relay.h"
 
+#define PICKS_MAX      128  /* of one fetch */
 #define EXPECT_WAIT_MS 1000 /* RFC 9110 10.1.1: a client must not wait for ever for a 100 */
 
 /* The upload may begin, or go on: what is kept first, then the client is asked for more. */
@@ -38,7 +39,10 @@ static bool may_retry(struct fetch *fetch, int err)
 {
     const struct request *req = fetch->req;
     const struct config_upstream *config = fetch->supply->upstream->config;
-    if (fetch->has_head || exchange_has_answered(fetch->exchange) || !method_is_idempotent(req->msg.method))
+    /* A server that could not be connected to has seen nothing: then any method may be sent again. */
+    bool is_unseen = exchange_connected_ns(fetch->exchange) == 0 && !exchange_was_reused(fetch->exchange);
+    if (fetch->has_head || exchange_has_answered(fetch->exchange) ||
+        (!is_unseen && !method_is_idempotent(req->msg.method)))
         return false;
     if (req->has_upload && !req->is_upload_kept)
         return false;
@@ -54,9 +58,10 @@ static bool may_retry(struct fetch *fetch, int err)
     uint64_t bit = 1ull << upstream_index(fetch->supply->upstream, fetch->server);
     bool is_first_try = !(fetch->tried & bit);
     fetch->tried |= bit;
-    /* A server that could not be connected to has seen nothing: on to one that was not tried yet, if there is
-     * one. */
-    bool is_unseen = exchange_connected_ns(fetch->exchange) == 0;
+    /* A plugin that picks has a deadline of its own for a server that is not there. */
+    if (is_unseen && fetch->is_picked && fetch->attempts < PICKS_MAX)
+        return true;
+    /* On to one that was not tried yet, if there is one. */
     if (is_unseen && is_first_try &&
         __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count)
         return true;
@@ -172,6 +177,7 @@ enum verdict stage_forward(struct fetch *fetch)
     fetch->attempts++;
     req->attempts++;
     req->server = fetch->server;
+    req->why_chosen = fetch->why_chosen;
     if (fetch->attempts == 1)
         upstream_earn_retry(fetch->supply->upstream, fetch->permit_ns);
 

@@ -100,9 +100,9 @@ static void decide(struct request *req, const struct shared *shared)
     req->may_store = method == METHOD_GET && !req->asks.control.is_no_store &&
                      !req->asks.has_origin_conditions && !(req->asks_part && req->asks.has_conditions) &&
                      is_asked_by_its_name(req);
-    req->may_use_ttl =
-        shared->may_use_ttl && !atomic_load_explicit(&req->way->watch->is_quarantined, memory_order_relaxed);
-    req->may_guess = shared->may_guess;
+    bool is_quarantined = atomic_load_explicit(&req->way->watch->is_quarantined, memory_order_relaxed);
+    req->may_use_ttl = shared->may_use_ttl && !is_quarantined;
+    req->may_guess = shared->may_guess && !is_quarantined;
     /* Nobody else may get what is asked for with Authorization, until a stored answer says otherwise (RFC
      * 9111 3.5); a part is its asker's. */
     req->is_solo = req->asks_part || (req->asks.has_authorization && !shared->is_apart);
@@ -163,7 +163,7 @@ static enum verdict serve(struct request *req, struct cache_found *found, enum u
     if (!stored_serve(req, object))
         return NEXT;   /* its front is gone: a window */
     if (req->flight) { /* it was ours to lead, but the answer is there: the others look again */
-        flight_land(req->flight);
+        flight_known(req->flight);
         req->flight = NULL;
     }
     if (!req->is_collapsed) /* else somebody's fetch was this one's too (RFC 9211 2.6) */
@@ -175,6 +175,8 @@ static enum verdict serve(struct request *req, struct cache_found *found, enum u
     if (!is_fresh)
         lane_count(lane, LANE_CACHE_STALE, 1);
     req->looked_ns = loop_tick_ns(lane->loop);
+    if (req->supply->plugin_count > 0)
+        plugins_served(req, object_meta(object));
     if (use == USE_STALE_REVALIDATE)
         refresh(req, object, ERRAND_REVALIDATE);
     else if (UNLIKELY(req->is_ageing) && found->is_hot)
@@ -203,6 +205,8 @@ static void on_news_posted(struct post *post)
     switch (req->waiter.news) {
     case FLIGHT_LANDED:
         req->is_collapsed = true;
+        break;
+    case FLIGHT_KNOWN:
         break;
     case FLIGHT_SCATTERED:
         req->is_solo = true;
@@ -276,8 +280,12 @@ static bool may_fly(struct request *req)
 
 static enum verdict missed(struct request *req, struct cache_found *found, enum use_verdict use)
 {
-    if (!req->is_tier_asked) /* the first time round */
+    if (!req->is_missed) /* the first time round */
         lane_count(req->lane, LANE_CACHE_MISSES, 1);
+    req->is_missed = true;
+    /* What was waited for has to be asked about all the same: nobody waits twice for that. */
+    if (req->is_collapsed && use == USE_REVALIDATE)
+        req->is_solo = true;
     req->looked_ns =
         loop_now_ns(req->lane->loop); /* nothing waited: its time counts with the next boundary */
     req->outcome = OUTCOME_MISS;

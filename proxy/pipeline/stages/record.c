@@ -77,7 +77,9 @@ static void put_decisions(const struct request *req, struct json_line *line)
         return;
     json_line_str(line, "upstream", req->supply->upstream->name);
     json_line_str(line, "server", str_of(req->server->addr.text));
-    json_line_str(line, "role", req->server->role == ROLE_PRIMARY ? STR("primary") : STR("replica"));
+    json_line_str(line, "role", server_role(req->server) == ROLE_PRIMARY ? STR("primary") : STR("replica"));
+    if (req->why_chosen.len > 0)
+        json_line_str(line, "why", req->why_chosen);
     json_line_u64(line, "attempts", req->attempts);
 }
 
@@ -139,6 +141,8 @@ enum verdict stage_record(struct request *req)
         req->outcome = req->is_cut ? OUTCOME_FAILED : OUTCOME_ABORTED;
     int64_t total_ns = req->written_ns - req->started_ns;
     if (req->errand) { /* no user asked: it is counted where it was made */
+        if (req->supply && req->supply->plugin_count > 0)
+            plugins_finished(req);
         errand_ended(req);
         let_go(req);
         return NEXT;

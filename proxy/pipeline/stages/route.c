@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "http/target.h"
 #include "pipeline/client.h"
+#include "pipeline/plugin.h"
 #include "pipeline/request.h"
 
 /* The version's supply, or its canary's: sticky by tenant, and at once what the admin address says. */
@@ -65,6 +66,16 @@ enum verdict stage_route(struct request *req)
     req->supply = req->way->supply ? req->way->supply : edition_supply(req);
     if (!req->supply)
         return request_fail(req, ERR_NO_ROUTE);
+    if (req->supply->plugin_count > 0) {
+        struct str assigned = plugins_assign(req, req->supply);
+        struct supply *other = assigned.data ? world_supply(world, assigned) : NULL;
+        if (assigned.data && !other)
+            return request_fail(req, ERR_NO_ROUTE);
+        if (other && other != req->supply) { /* its plugins begin anew */
+            memset(req->plugin_values, 0, sizeof req->plugin_values);
+            req->supply = other;
+        }
+    }
 
     const struct config_clients *clients = &world->config->clients;
     if (clients->body_max_bytes >= 0 && req->msg.framing == FRAMING_LENGTH &&

@@ -28,6 +28,7 @@ static void hand_on(struct fetch *fetch, struct object *object)
         flight_land(fetch->flight);
     fetch->flight = NULL;
     fetch->growing = object;
+    fetch->expected_bytes = object_meta(object)->length;
     if (fetch->is_attached && object_open(object, &req->reader)) {
         req->answer = ANSWERS_OBJECT;
         fetch->lands_at_flush = true;
@@ -49,7 +50,7 @@ static enum verdict revalidated(struct fetch *fetch, const struct message *reply
     struct request *req = fetch->req;
     struct object *fresh = keep_renewed(fetch, reply);
     if (fresh) {
-        req->is_stored = cache_renew(cache_of(fetch), &fetch->key, req->stale, fresh, fetch->permit_ns);
+        req->is_stored = cache_renew(cache_of(fetch), &fetch->key, req->stale, fresh, keep_known_ns(fetch));
     } else { /* not storable any more: what we hold answers this request and goes */
         cache_remove(cache_of(fetch), req->stale);
         fresh = object_ref(req->stale);
@@ -85,11 +86,13 @@ static void heed_head(struct fetch *fetch, const struct message *reply)
     object_unref(fresh);
 }
 
-static bool may_replay(const struct fetch *fetch)
+/* The app says: send that to the primary. 0: it may be; else why not. */
+static int replay_refusal(const struct fetch *fetch)
 {
     const struct request *req = fetch->req;
-    return !fetch->is_replayed && fetch->server->role == ROLE_REPLICA &&
-           (!req->has_upload || req->is_upload_kept) && fetch->is_attached;
+    if (fetch->is_replayed || server_role(fetch->server) != ROLE_REPLICA)
+        return ERR_REPLAY_LOOP;
+    return !req->has_upload || req->is_upload_kept ? 0 : ERR_REPLAY_TOO_LARGE;
 }
 
 /* This answer is not used: the app is asked once more. */
@@ -100,6 +103,7 @@ static enum verdict ask_again(struct fetch *fetch)
     fetch->exchange = NULL;
     exchange_abort(exchange);
     fetch->has_head = false;
+    fetch->is_outdated = false;
     return RETRY;
 }
 
@@ -128,9 +132,30 @@ static enum verdict relay(struct fetch *fetch, const struct message *reply)
         fetch_end(fetch);
         return NEXT;
     }
+    if (req->errand && req->errand != ERRAND_CHECK) { /* nobody is there for it */
+        fetch->is_attached = false;
+        request_hold(req);
+        fetch_end(fetch);
+        request_resume(req, request_fail(req, ERR_CLIENT_GONE));
+        request_drop(req);
+        return NEXT;
+    }
     req->answer = reply->status == 101 ? ANSWERS_TUNNEL : ANSWERS_RELAY;
     request_resume(req, NEXT);
     return NEXT;
+}
+
+/* Does it say something of the stored answer, or only of who asked with a credential that is not in the key?
+ */
+static bool is_about_it(const struct fetch *fetch, const struct message *reply)
+{
+    const struct request *req = fetch->req;
+    const struct config_route *route = req->way->config;
+    bool is_apart = route && route->has_cache && route->cache.share == SHARE_CREDENTIAL;
+    bool is_personal = !is_apart && (req->asks.has_authorization || req->msg.first[FIELD_COOKIE]);
+    bool is_refusal = reply->status == 401 || reply->status == 403 || reply->status == 407;
+    bool is_askers = is_refusal || fetch->is_askers_doing || req->asks.has_authorization;
+    return reply->status != 429 && !(is_personal && is_askers);
 }
 
 enum verdict stage_store(struct fetch *fetch)
@@ -141,9 +166,12 @@ enum verdict stage_store(struct fetch *fetch)
 
     req->fetched_ns = fetch->head_ns;
     plugins_answered(fetch, reply, reply->status, &said);
-    if (said.replays && may_replay(fetch))
-        return replay(fetch);
+    if (said.replays && fetch->is_attached) {
+        int err = replay_refusal(fetch);
+        return err ? fetch_fail(fetch, err) : replay(fetch);
+    }
     fetch->position = said.position;
+    fetch->as_of_ms = said.as_of_ms;
     tags_after_write(fetch, reply, said.invalidates);
     if (reply->status == 304 && req->is_validating) {
         const struct object_meta *meta = object_meta(req->stale);
@@ -171,7 +199,7 @@ enum verdict stage_store(struct fetch *fetch)
     }
     /* The answer that was stored is not the answer any more (RFC 9111 4.3.3): nobody gets it as a stale one.
      */
-    if (req->stale && req->may_store && !req->asks_part && reply->status < 500)
+    if (req->stale && req->may_store && !req->asks_part && reply->status < 500 && is_about_it(fetch, reply))
         cache_remove(cache_of(fetch), req->stale);
     return relay(fetch, reply);
 }

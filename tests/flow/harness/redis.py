@@ -147,6 +147,13 @@ class Redis:
         """The keys of stored answers (not of what was invalidated, and not the bus's)."""
         return [key for key in self.keys(f"{prefix}:1:*") if not key.endswith(b":t")]
 
+    def text(self, key):
+        """What a key holds, if it is a string."""
+        try:
+            return self.ask("GET", key) or b""
+        except Refused:
+            return b""
+
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)
         stat = Path(f"/proc/{self.process.pid}/stat")

@@ -66,3 +66,42 @@ Test(summary, shows_where_redis_is_and_no_password)
         config_unref(config);
     }
 }
+
+/* Secrets all have "ses" in them. */
+Test(summary, shows_plugins_without_their_secrets)
+{
+    static const struct {
+        const char *keys;
+        const char *want;
+    } rows[] = {
+        { "keys: [sesame-1, \"sesame 2\"]", "\"keys\": [\"(hidden)\", \"(hidden)\"]" },
+        { "token: sesame", "\"token\": \"(hidden)\"" },
+        { "a: {Password: sesame, b: 1}", "\"a\": {\"Password\": \"(hidden)\", \"b\": 1}" },
+        { "api_key: sesame", "\"api_key\": \"(hidden)\"" },
+        { "secret: {x: [sesame, ~, true, 1]}", "{\"x\": [\"(hidden)\", null, true, \"(hidden)\"]}" },
+        { "a: \"postgresql://weir:ses/a@me@10.0.0.1/app?x=y\"",
+          "\"postgresql://(hidden)@10.0.0.1/app?x=y\"" },
+        { "a: \"postgresql://weir@h/app?password=ses a'me&x=y\"",
+          "\"postgresql://weir@h/app?password=(hidden)&x=y\"" },
+        { "a: [\"host=h password=ses&ame user=weir\"]", "[\"host=h password=(hidden) user=weir\"]" },
+        { "a: \"PASSWORD = 'ses \\\\' ses' sslpassword=ses\\\\ ses host=h\"",
+          "\"PASSWORD = (hidden) sslpassword=(hidden) host=h\"" },
+        { "a: \"password='sesame\"", "\"password=(hidden)\"" },
+        { "a: \"password=ses\\\\\"", "\"password=(hidden)\"" },
+        { "a: \"host=h password=\"", "\"host=h password=(hidden)\"" },
+        { "a: \"see http://user@h/x\", passwords: ~", "\"see http://user@h/x\", \"passwords\": null" },
+        { "a: [\"no password\", \"\", 1.5, {monkey: b}]",
+          "[\"no password\", \"\", 1.5, {\"monkey\": \"b\"}]" },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char yaml[256];
+        snprintf(yaml, sizeof yaml, "upstreams: {app: {primary: [a:1], plugins: [{name: x, %s}]}}\n",
+                 rows[i].keys);
+        struct config *config = must_read(yaml);
+        char *text = config_summary(config);
+        cr_expect(strstr(text, rows[i].want) != NULL, "row %zu: %s", i, text);
+        cr_expect(strstr(text, "ses") == NULL, "row %zu: %s", i, text);
+        free(text);
+        config_unref(config);
+    }
+}

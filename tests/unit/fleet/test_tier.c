@@ -721,7 +721,7 @@ Test(tier, refuses_bad_options)
     struct redis_url url = url_of("redis://127.0.0.1:1");
     struct tier_options options = { .url = &url, .prefix = STR("a{b") };
     cr_assert_null(tier_new(loop, &options));
-    options.prefix = STR("0123456789012345678901234567890123456789");
+    options.prefix = STR("0123456789012345678901234567890123456789012345678901234567890123");
     cr_assert_null(tier_new(loop, &options));
     loop_turn(loop, 0);
     loop_free(loop);

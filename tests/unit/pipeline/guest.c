@@ -66,6 +66,17 @@ static int64_t guest_write(struct request *req, const struct iovec *pieces, int 
     return (int64_t)taken;
 }
 
+static void guest_unbegin(struct request *req)
+{
+    struct guest *guest = guest_of(req);
+    if (!guest)
+        return;
+    cr_assert(guest->is_head_held, "a head that was written can't be taken back");
+    guest->is_head_held = false;
+    guest->begins--;
+    buf_consume(&guest->head, buf_len(&guest->head));
+}
+
 static bool guest_needs_write(const struct request *req)
 {
     const struct guest *guest = guest_of(req);
@@ -122,6 +133,7 @@ const struct carrier guest_carrier = {
     .interim = guest_interim,
     .begin = guest_begin,
     .write = guest_write,
+    .unbegin = guest_unbegin,
     .needs_write = guest_needs_write,
     .is_blocked = guest_is_blocked,
     .held = guest_held,

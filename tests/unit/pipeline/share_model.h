@@ -39,8 +39,8 @@ static inline bool model_counts(struct str pair, const struct config_cache_rule 
     for (unsigned i = 0; !is_found && i < rule->cookie_count; i++) {
         struct str name = rule->cookies[i];
         for (size_t at = 0; !is_found && at + name.len <= pair.len; at++)
-            is_found = str_eq(str_n(pair.data + at, name.len), name) && model_ends_name(pair, at - 1, false) &&
-                       model_ends_name(pair, at + name.len, true);
+            is_found = str_eq(str_n(pair.data + at, name.len), name) &&
+                       model_ends_name(pair, at - 1, false) && model_ends_name(pair, at + name.len, true);
     }
     return is_found && pair.len > 0;
 }

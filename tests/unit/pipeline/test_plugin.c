@@ -1,10 +1,13 @@
 #include "pipeline/plugin.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pipeline/plugin_upstream.h"
+#include "upstream/server.h"
 #include "walk.h"
 
 static char folder[64];
@@ -44,13 +47,20 @@ static void put(const char *name, const char *path, mode_t mode)
 static char error[512];
 
 /* Loads from dir (configured), then from build_dir. */
-static struct plugin *load(const char *name, const char *dir, const char *build_dir, const char *json)
+static struct plugin *load_for(struct weir_upstream *face, const char *name, const char *dir,
+                               const char *build_dir, const char *json)
 {
     struct str dirs[1] = { str_of(dir) };
     struct config config = { .plugin_dirs = dirs, .plugin_dir_count = dir ? 1 : 0 };
     struct config_plugin row = { .name = str_of(name), .json = str_of(json) };
     error[0] = '\0';
-    return plugin_new(&config, &row, build_dir, NULL, error, sizeof error);
+    static const struct config_upstream upstream = { .name = STR_INIT("app") };
+    return plugin_new(&config, &upstream, &row, build_dir, face, error, sizeof error);
+}
+
+static struct plugin *load(const char *name, const char *dir, const char *build_dir, const char *json)
+{
+    return load_for(NULL, name, dir, build_dir, json);
 }
 
 Test(plugin, is_found_by_its_name_in_the_configured_folder)
@@ -145,8 +155,8 @@ Test(plugin, that_breaks_the_abi_is_refused)
         const char *name;
         const char *says;
     } rows[] = {
-        { "other_major", "ABI 2.0, this weir speaks 1.0" },
-        { "newer_minor", "ABI 1.1, this weir speaks 1.0" },
+        { "other_major", "ABI 2.0, this weir speaks 1.1" },
+        { "newer_minor", "ABI 1.2, this weir speaks 1.1" },
         { "no_symbol", "exports no \"weir_plugin\"" },
         { "other_name", "is broken" },
         { "too_small", "is broken" },
@@ -195,18 +205,119 @@ Test(plugin, is_the_same_with_the_same_name_and_keys_only)
     plugin_unref(plugin);
 }
 
-Test(plugin, check_finds_every_mistake)
+/* --- the end of one that ticks --- */
+
+struct ticker {
+    int in[2]; /* a byte ends a tick */
+    int out[2];
+    struct weir_upstream *face;
+    struct plugin *plugin;
+};
+
+static void ticker_open(struct ticker *ticker)
 {
-    struct config_mistakes mistakes = { 0 };
-    struct config *config = config_read_text(
-        STR("upstreams:\n"
-            "  a: {primary: [127.0.0.1:1], plugins: [{name: template, x: 1}, {name: nowhere}]}\n"
-            "  b: {primary: [127.0.0.1:1], plugins: [{name: template}, {name: refuses}]}\n"
-            "routes: [{path: /**, upstream: a}]\n"),
-        "test.yaml", &mistakes);
-    cr_assert_not_null(config);
-    plugins_check(config, PLUGINS, &mistakes);
-    cr_expect_eq(mistakes.count, 3);
-    config_mistakes_fini(&mistakes);
-    config_unref(config);
+    char keys[64];
+    cr_assert_eq(pipe(ticker->in), 0);
+    cr_assert_eq(pipe(ticker->out), 0);
+    snprintf(keys, sizeof keys, "{\"in\": %d, \"out\": %d}", ticker->in[0], ticker->out[1]);
+    ticker->face = plugin_upstream_new();
+    ticker->plugin = load_for(ticker->face, "ticking", NULL, PLUGINS, keys);
+    cr_assert_not_null(ticker->plugin, "%s", error);
+}
+
+static void ticker_close(struct ticker *ticker)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        close(ticker->in[i]);
+        close(ticker->out[i]);
+    }
+}
+
+static char ticker_says(struct ticker *ticker)
+{
+    char what = '\0';
+    cr_assert_eq(read(ticker->out[0], &what, 1), 1);
+    return what;
+}
+
+static bool ticker_is_silent(struct ticker *ticker)
+{
+    struct pollfd fd = { .fd = ticker->out[0], .events = POLLIN };
+    return poll(&fd, 1, 0) == 0;
+}
+
+static void ticker_let_go(struct ticker *ticker)
+{
+    cr_assert_eq(write(ticker->in[1], "x", 1), 1);
+}
+
+Test(plugin, that_ticks_is_let_go_without_waiting_for_its_tick, .timeout = 20)
+{
+    struct ticker ticker;
+    ticker_open(&ticker);
+    cr_expect_eq(ticker_says(&ticker), 't');
+    plugin_unref(ticker.plugin); /* would stand still here */
+    cr_expect(ticker_is_silent(&ticker), "it is in its tick: it is not destroyed");
+    ticker_let_go(&ticker);
+    plugins_join_ended();
+    cr_expect_eq(ticker_says(&ticker), 'd');
+    plugins_join_ended(); /* once more does no harm */
+    plugin_upstream_free(ticker.face);
+    ticker_close(&ticker);
+}
+
+Test(plugin, whose_last_tick_is_not_over_may_ask_after_its_world_is_gone, .timeout = 20)
+{
+    struct ticker ticker;
+    struct addr addr;
+    cr_assert(addr_parse(STR("127.0.0.1:1"), &addr));
+    struct server *server = server_new(&addr, ROLE_PRIMARY);
+    struct upstream upstream = { .servers = &server, .server_count = 1 };
+    ticker_open(&ticker);
+    cr_expect_eq(ticker_says(&ticker), 't');
+    plugin_upstream_set(ticker.face, &upstream);
+    server_unref(server);
+
+    struct weir_server told = { .size = sizeof told };
+    cr_expect_eq(plugin_upstream_servers(ticker.face, &told, 1), 1, "the world that had it is gone");
+    cr_expect_str_eq(told.address, "127.0.0.1:1");
+
+    plugin_unref(ticker.plugin);
+    plugin_upstream_free(ticker.face);
+    ticker_let_go(&ticker);
+    plugins_join_ended();
+    cr_expect_eq(ticker_says(&ticker), 'd');
+    cr_expect_eq(ticker_says(&ticker), '0', "and its last upstream has none");
+    ticker_close(&ticker);
+}
+
+Test(plugin, that_is_over_is_joined_when_another_comes, .timeout = 20)
+{
+    struct ticker tickers[3];
+    for (unsigned i = 0; i < COUNT_OF(tickers); i++) {
+        ticker_open(&tickers[i]);
+        cr_expect_eq(ticker_says(&tickers[i]), 't');
+        plugin_unref(tickers[i].plugin);
+        plugin_upstream_free(tickers[i].face);
+        if (i != 1) { /* that one is still in its tick when the third comes */
+            ticker_let_go(&tickers[i]);
+            cr_expect_eq(ticker_says(&tickers[i]), 'd');
+        }
+    }
+    ticker_let_go(&tickers[1]);
+    plugins_join_ended();
+    cr_expect_eq(ticker_says(&tickers[1]), 'd');
+    for (unsigned i = 0; i < COUNT_OF(tickers); i++)
+        ticker_close(&tickers[i]);
+}
+
+Test(plugin, does_not_tick_for_those_who_only_look)
+{
+    struct ticker ticker;
+    plugins_keep_still();
+    ticker_open(&ticker);
+    plugin_unref(ticker.plugin);
+    cr_expect_eq(ticker_says(&ticker), 'd', "the first thing, and at once");
+    plugin_upstream_free(ticker.face);
+    ticker_close(&ticker);
 }

@@ -1,60 +1,8 @@
-/* Whom an answer may be handed to, and that no two who must not share get one key. */
+/* Whom an answer may be handed to, and what is in its key. */
 #include "pipeline/share.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-
-#include "http/target.h"
 #include "share_model.h"
-
-static const struct head_limits limits = { 65536, 65536, FIELDS_MAX };
-static const struct str listed[] = { STR_INIT("sid"), STR_INIT("t") };
-
-/* Somebody with a head of his own. */
-struct who {
-    struct asker asker;
-    struct config_cache_rule rule;
-    struct message msg;
-    struct shared shared;
-    struct arena arena;
-    char head[1024];
-};
-
-static void who_asks(struct who *who, const char *target, const char *fields)
-{
-    int len = snprintf(who->head, sizeof who->head, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n", target, fields);
-    cr_assert(len < (int)sizeof who->head);
-    cr_assert_eq(message_read_request(&who->msg, str_of(who->head), &limits), 0, "%s", who->head);
-    who->rule = (struct config_cache_rule){ .ttl_ms = 1000, .share = SHARE_PUBLIC };
-    who->asker = (struct asker){
-        .tenant = STR("acme"),
-        .authority = STR("a"),
-        .target = who->msg.target,
-        .path = who->msg.path,
-        .version = STR("v1"),
-        .upstream = STR("app"),
-        .msg = &who->msg,
-        .rule = &who->rule,
-    };
-    arena_init(&who->arena, NULL, 0, 1 << 20);
-}
-
-static void decide(struct who *who)
-{
-    cr_assert(share_decide(&who->asker, &who->arena, &who->shared));
-}
-
-static void list_cookies(struct who *who)
-{
-    who->rule.has_cookies = true;
-    who->rule.cookies = (struct str *)(uintptr_t)listed;
-    who->rule.cookie_count = COUNT_OF(listed);
-}
-
-static void share_by_credential(struct who *who)
-{
-    who->rule.share = SHARE_CREDENTIAL;
-}
+#include "who.h"
 
 /* --- who counts as showing a credential --- */
 
@@ -182,7 +130,7 @@ Test(share, a_route_may_have_no_ttl_or_no_guesses)
 
 Test(share, paths_that_apps_read_in_two_ways_get_neither)
 {
-    static const char *const targets[] = { "/a/../b", "/./a", "/a/..", "//a",     "/a//b",   "/a;x/b",
+    static const char *const targets[] = { "/a/../b", "/./a",   "/a/..",     "//a",    "/a//b",    "/a;x/b",
                                            "/a\\b",   "/a%2fb", "/%2E%2e/a", "/a%5Cb", "/a.css;/x" };
     struct who who;
     for (size_t i = 0; i < COUNT_OF(targets); i++) {
@@ -281,8 +229,8 @@ static void sorted(struct who *who)
 
 Test(share, everything_that_selects_an_answer_is_in_its_key)
 {
-    static change_fn *const changes[] = { other_tenant,  longer_tenant, tls, other_host,
-                                          other_version, other_upstream };
+    static change_fn *const changes[] = { other_tenant, longer_tenant, tls,
+                                          other_host,   other_version, other_upstream };
     cr_expect(have_one_key("/x", "", NULL, "/x", "", NULL));
     for (size_t i = 0; i < COUNT_OF(changes); i++)
         cr_expect_not(have_one_key("/x", "", NULL, "/x", "", changes[i]), "change %zu", i);
@@ -331,6 +279,7 @@ Test(share, different_credentials_are_kept_apart)
         "Cookie: sid=a,t=2\r\n",
         "Cookie: t=a\r\n",
         "Cookie: sid=a; t=a\r\n",
+        "Cookie: sid=at=a\r\n",
         "Cookie: sid=a; sid=b\r\n",
         "Cookie: sid=b; sid=a\r\n",
         "Cookie: sid=a; sid=a\r\n",
@@ -350,14 +299,13 @@ Test(share, different_credentials_are_kept_apart)
 
 Test(share, what_does_not_count_keeps_nobody_apart)
 {
-    static const char *const same[] = { "Cookie: sid=a; t=b\r\n",
-                                        "Cookie: sid=a;t=b\r\n",
+    static const char *const same[] = { "Cookie: sid=a; t=b\r\n", "Cookie: sid=a;t=b\r\n",
                                         "Cookie: sid=a\r\nCookie: t=b\r\n",
                                         "Cookie: x=1; sid=a; y=2; t=b; z\r\n",
                                         "cookie:\t;; sid=a ;\tt=b;\r\nX: y\r\n" };
     for (size_t i = 0; i < COUNT_OF(same); i++)
-        cr_expect(
-            have_one_key("/", same[0], listed_by_credential, "/", same[i], listed_by_credential), "%zu", i);
+        cr_expect(have_one_key("/", same[0], listed_by_credential, "/", same[i], listed_by_credential), "%zu",
+                  i);
     cr_expect_not(have_one_key("/", same[0], share_by_credential, "/", same[3], share_by_credential),
                   "where none is listed all count");
 }
@@ -433,195 +381,4 @@ Test(share, keys_of_other_targets_and_parts_keep_the_same_walls)
     cr_expect_not(str_eq(keys[3].primary, a.shared.key.primary));
     arena_fini(&a.arena);
     arena_fini(&b.arena);
-}
-
-/* --- what goes wrong --- */
-
-Test(share, a_NUL_makes_no_key)
-{
-    static const struct str evil = STR_INIT("a\0b");
-    struct who who;
-    who_asks(&who, "/", "");
-    struct str *const places[] = { &who.asker.tenant, &who.asker.authority, &who.asker.target,
-                                   &who.asker.version, &who.asker.upstream };
-    for (size_t i = 0; i < COUNT_OF(places); i++) {
-        struct str was = *places[i];
-        *places[i] = evil;
-        cr_expect_not(share_decide(&who.asker, &who.arena, &who.shared), "place %zu", i);
-        *places[i] = was;
-    }
-    decide(&who);
-    who.rule.share = SHARE_CREDENTIAL;
-    cr_assert(message_add(&who.msg, STR("Cookie"), evil));
-    cr_expect_not(share_decide(&who.asker, &who.arena, &who.shared));
-    cr_expect_not(share_key_for(&who.asker, STR("/"), true, &who.arena, &who.shared.key));
-    arena_fini(&who.arena);
-    who_asks(&who, "/", "");
-    who.rule.share = SHARE_CREDENTIAL;
-    cr_assert(message_add(&who.msg, STR("Authorization"), evil));
-    cr_expect_not(share_decide(&who.asker, &who.arena, &who.shared));
-    arena_fini(&who.arena);
-}
-
-Test(share, a_key_too_long_is_none)
-{
-    static char target[70000];
-    struct who who;
-    memset(target, 'a', sizeof target);
-    target[0] = '/';
-    who_asks(&who, "/", "");
-    who.asker.target = str_n(target, sizeof target);
-    cr_expect_not(share_decide(&who.asker, &who.arena, &who.shared));
-    who.asker.target = str_n(target, 65000);
-    cr_expect(share_decide(&who.asker, &who.arena, &who.shared));
-    arena_fini(&who.arena);
-}
-
-Test(share, out_of_memory_is_told_wherever_it_runs_out)
-{
-    static const char fields[] = "Authorization: abc\r\nCookie: sid=0123456789; x=1\r\nCookie: t=2\r\n";
-    struct who who, rich;
-    who_asks(&rich, "/x?b=1&a=2", fields);
-    who_asks(&who, "/x?b=1&a=2", fields);
-    rich.rule.share = who.rule.share = SHARE_CREDENTIAL;
-    rich.rule.is_query_sorted = who.rule.is_query_sorted = true;
-    decide(&rich);
-    unsigned refusals[2] = { 0, 0 };
-    for (unsigned part = 0; part < 2; part++) {
-        bool is_made = false;
-        for (size_t n = 0; n < 1024 && !is_made; n++, refusals[part] += !is_made) {
-            _Alignas(16) char room[1024];
-            struct arena arena;
-            arena_init(&arena, room, n, 0);
-            is_made = part ? share_key_for(&who.asker, who.asker.target, false, &arena, &who.shared.key)
-                           : share_decide(&who.asker, &arena, &who.shared);
-            cr_expect(!is_made || keys_are_equal(&who.shared.key, &rich.shared.key));
-            arena_fini(&arena);
-        }
-        cr_assert(is_made);
-        cr_expect_gt(refusals[part], 64u);
-    }
-    arena_fini(&rich.arena);
-    arena_fini(&who.arena);
-}
-
-/* Cookies that could not be read for want of memory must not look like none. */
-Test(share, without_memory_for_its_cookies_nobody_is_taken_for_somebody_without)
-{
-    struct who who;
-    who_asks(&who, "/", "Cookie: sid=1\r\n");
-    for (size_t n = 0; n < 512; n++) {
-        _Alignas(16) char room[512];
-        struct arena arena;
-        arena_init(&arena, room, n, 0);
-        if (share_decide(&who.asker, &arena, &who.shared))
-            cr_expect(who.shared.has_credential && !who.shared.may_use_ttl && !who.shared.may_guess, "%zu", n);
-        arena_fini(&arena);
-    }
-    arena_fini(&who.arena);
-}
-
-/* --- any askers at all --- */
-
-static uint64_t state;
-
-static unsigned below(unsigned n)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return (unsigned)(state >> 20) % n;
-}
-
-#define ANY(words) (words)[below(COUNT_OF(words))]
-
-static void any_cookies(char *out, size_t size)
-{
-    static const char *const names[] = { "sid", "t", "u", "SID", "", "sid ", " t\t" };
-    static const char *const values[] = { "", "=", "=1", "=2", "=1 2", "= 1", "=\"1\"", "==", "=sid=1", "=1,t=2" };
-    static const char *const ends[] = { "; ", ";", " ;\t", ";;", "\r\nCookie: ", "\r\nX: y\r\ncookie:" };
-    size_t len = (size_t)snprintf(out, size, "Cookie: ");
-    for (unsigned i = 0, n = below(4); i <= n; i++)
-        len += (size_t)snprintf(out + len, size - len, "%s%s%s", i ? ANY(ends) : "", ANY(names), ANY(values));
-    snprintf(out + len, size - len, "\r\n");
-}
-
-static void anybody(struct who *who)
-{
-    static const char *const targets[] = { "/",      "/x",       "/x?",        "/x?a=1&b=2", "/x?b=2&a=1",
-                                           "/x?a&b", "/x?b&a",   "/x?a&b&",    "/x?a&a=1",   "/x?a=1&a",
-                                           "/y//z",  "/y/../x",  "/x%2Fy?a&b", "/x;y" };
-    static const char *const tokens[] = { "", "a", "b", "a b", "a, b" };
-    static const struct str tenants[] = { STR_INIT("a"), STR_INIT("ab"), STR_INIT("b") };
-    static const struct str hosts[] = { STR_INIT("a"), STR_INIT("b"), STR_INIT("a:81"), STR_INIT("") };
-    static const struct str names[] = { STR_INIT(""), STR_INIT("v1"), STR_INIT("v") };
-    char fields[700] = "";
-    size_t len = 0;
-    for (unsigned n = below(3); n > 0; n--)
-        len += (size_t)snprintf(fields + len, sizeof fields - len, "Authorization: %s\r\n", ANY(tokens));
-    if (below(3))
-        any_cookies(fields + len, sizeof fields - len);
-    who_asks(who, ANY(targets), fields);
-    who->rule.ttl_ms = below(3) ? 1000 : NEVER;
-    who->rule.share = (enum config_share)below(3);
-    if (below(2))
-        list_cookies(who);
-    who->rule.cookie_count = who->rule.has_cookies ? below(3) : 0;
-    who->rule.is_for_all_tenants = below(4) == 0;
-    who->rule.is_query_sorted = below(2);
-    who->rule.is_heuristic_off = below(4) == 0;
-    who->asker.rule = below(8) ? &who->rule : NULL;
-    who->asker.tenant = ANY(tenants);
-    who->asker.is_https = below(4) == 0;
-    who->asker.authority = ANY(hosts);
-    who->asker.version = ANY(names);
-    who->asker.upstream = ANY(names);
-    who->asker.is_verified = below(3) == 0;
-}
-
-/* What is often equal makes equal keys likely. */
-static void make_alike(struct who *who, const struct who *other)
-{
-    if (below(2))
-        who->asker.tenant = other->asker.tenant;
-    if (below(4))
-        who->asker.is_https = other->asker.is_https;
-    if (below(4))
-        who->asker.authority = other->asker.authority;
-    if (below(4))
-        who->asker.version = other->asker.version;
-    if (below(4))
-        who->asker.upstream = other->asker.upstream;
-    if (below(4)) {
-        who->asker.target = other->asker.target;
-        who->asker.path = other->asker.path;
-    }
-    if (below(4))
-        who->rule = other->rule;
-    if (below(3))
-        who->asker.msg = other->asker.msg;
-}
-
-Test(share, of_any_two_askers_only_those_who_may_share_get_one_key)
-{
-    static struct who a, b;
-    static struct model models[2];
-    unsigned equal = 0;
-    state = 0x5eed5eed5eed5eedu;
-    for (unsigned round = 0; round < 60000; round++) {
-        anybody(&a);
-        anybody(&b);
-        make_alike(&b, &a);
-        decide(&a);
-        decide(&b);
-        model_init(&models[0], &a.asker);
-        model_init(&models[1], &b.asker);
-        model_check_one(&a.asker, &models[0], &a.shared);
-        model_check_one(&b.asker, &models[1], &b.shared);
-        model_check_two(&models[0], &a.shared.key, &models[1], &b.shared.key);
-        equal += keys_are_equal(&a.shared.key, &b.shared.key);
-        arena_fini(&a.arena);
-        arena_fini(&b.arena);
-    }
-    cr_expect_gt(equal, 2000u, "both cases were seen: %u", equal);
 }

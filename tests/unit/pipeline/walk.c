@@ -120,6 +120,8 @@ void place_assert_idle(struct place *place)
     cr_assert_eq(place->lane->now->requests, 0, "requests that hold their world: %llu",
                  (unsigned long long)place->lane->now->requests);
     cr_assert_null(place->lane->earlier, "worlds end with their last request");
+    cr_assert_eq(place->lane->errands, 0, "what no client waits for comes to its end too");
+    cr_assert_null(place->lane->check);
     map_each(place->lane->now->tenants, assert_no_request, NULL);
     tenants_each(place->city.tenants, assert_no_concurrency, NULL);
     for (unsigned i = 0; i < place->world->supply_count; i++) {

@@ -44,7 +44,7 @@ WorldTest(health, counts_fall_and_rise_in_a_row)
     } steps[] = { { BAD, true },  { BAD, true },   { GOOD, true }, { BAD, true },
                   { CUT, true },  { "", false },   { BAD, false }, { GOOD, false },
                   { BAD, false }, { GOOD, false }, { MOVED, true } };
-    health = health_new(world.loop, world.upstream);
+    health = health_new(world.loop, world.upstream, NULL, NULL);
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
         check(steps[i].reply);
         cr_expect_eq(server->is_healthy, steps[i].is_healthy, "step %zu", i);
@@ -61,7 +61,7 @@ WorldTest(health, that_takes_too_long_has_failed)
 {
     world.config.health.timeout_ms = 30;
     world.config.health.fall = 1;
-    health = health_new(world.loop, world.upstream);
+    health = health_new(world.loop, world.upstream, NULL, NULL);
     peer_accept(peer);
     peer_send(peer, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok");
     struct timer timer;
@@ -76,13 +76,13 @@ WorldTest(health, without_checks_forgets_what_checks_said)
 {
     world.config.health.is_given = false;
     server->is_healthy = false;
-    health = health_new(world.loop, world.upstream);
+    health = health_new(world.loop, world.upstream, NULL, NULL);
     cr_assert(server->is_healthy);
 }
 
 WorldTest(health, may_be_freed_in_the_middle_of_a_check)
 {
-    health = health_new(world.loop, world.upstream);
+    health = health_new(world.loop, world.upstream, NULL, NULL);
     peer_accept(peer);
     peer_expect(peer, "\r\n\r\n");
     health_free(health);

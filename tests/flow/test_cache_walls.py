@@ -359,6 +359,7 @@ def test_the_forwarded_host_of_a_trusted_peer_is_part_of_the_key(walled):
     for host in ("one.example.com", "two.example.com") * 2:
         answer = walled[0].ask("GET", page.path, f"X-Forwarded-Host: {host}", source="127.0.0.2")
         assert host.encode() in answer.body
+    assert len(page.requests) == 2, "each is stored by that name, whatever its Host"
     assert page.get().body == b"test"
 
 

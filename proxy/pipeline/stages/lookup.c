@@ -75,11 +75,12 @@ static bool asks_for_all(const struct request *req)
     return str_eq(message_value(&req->msg, FIELD_RANGE), STR("bytes=0-")) && !req->msg.first[FIELD_IF_RANGE];
 }
 
-/* The app sees Host as it came: what it may say of another spelling ("test.", "TEST:80") is for who uses it,
- * not for all whose key is the same. */
+/* The app sees the name as it came: what it may say of another spelling ("test.", "TEST:80") is for who uses
+ * it, not for all whose key is the same. (A trusted peer's X-Forwarded-Host is that name, whatever its Host.)
+ */
 static bool is_asked_by_its_name(const struct request *req)
 {
-    return str_ieq(req->msg.authority, req->authority) && str_ieq(req->host_out, req->authority);
+    return str_ieq(req->msg.authority, req->authority);
 }
 
 static void decide(struct request *req, const struct shared *shared)

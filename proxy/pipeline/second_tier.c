@@ -195,7 +195,11 @@ static struct value value_of(const struct fetch *fetch, const struct object_meta
         .flags = flags_of(meta),
         .seq = fetch->stamp,
         .stored_wall_ms = meta->stored_wall_ms,
-        .fetched_wall_ms = meta->fetched_wall_ms,
+        /* What a replica said that was behind knows of no later writes: other weirs cannot tell by
+         * themselves.
+         */
+        .fetched_wall_ms =
+            fetch->as_of_ms > 0 ? min_i64(fetch->as_of_ms, meta->fetched_wall_ms) : meta->fetched_wall_ms,
         .lifetime_ms = meta->lifetime_ms,
         .initial_age_ms = meta->initial_age_ms,
         .stale_while_revalidate_ms = meta->stale_while_revalidate_ms,

@@ -323,6 +323,17 @@ Test(second_tier, without_knowing_the_journal_nothing_is_given)
     }
 }
 
+Test(second_tier, what_a_replica_said_is_as_old_as_its_knowledge)
+{
+    place.plugin_dir = PLUGINS;
+    open_with("upstreams: {app: {primary: [\"@0\"], plugins: [{name: scripted, lag: 5s}]}}\n", TIER_ABSENT);
+    meet(GET_X, KEEP);
+    cr_assert_eq(tier.puts, 1u);
+    cr_expect_leq(tier.put.fetched_wall_ms, now_ms() - 5000);
+    cr_expect_gt(tier.put.stored_wall_ms, now_ms() - 5000, "its age is another thing");
+    close_all();
+}
+
 Test(second_tier, what_is_renewed_is_given_again)
 {
     open_with(APP, TIER_ABSENT);

@@ -3,6 +3,7 @@
  *     choose: pass | primary | replica | refuse | hold | last   what choose answers; last: holds, then
  * refuses reason: WORD, hold: DURATION, token: TEXT bypass, forbid, replay: BOOL       what inspect and
  * answered say behind: BOOL                       position asked for, and that a stored one does not cover it
+ * lag: DURATION                     how much older a reply's knowledge is than its question
  */
 #include <weir/plugin.h>
 
@@ -16,6 +17,7 @@ struct scripted {
     char reason[32];
     char token[32];
     int64_t hold_ms;
+    int64_t lag_ms;
     bool bypasses;
     bool forbids;
     bool replays;
@@ -33,8 +35,8 @@ static void take(const struct weir_host *host, const struct weir_config *config,
 static void *configure(const struct weir_host *host, const struct weir_config *config, char *error,
                        size_t error_size)
 {
-    static const char *const known[] = { "choose", "reason", "token",  "hold",
-                                         "bypass", "forbid", "replay", "behind" };
+    static const char *const known[] = { "choose", "reason", "token",  "hold", "bypass",
+                                         "forbid", "replay", "behind", "lag" };
     struct scripted *self;
 
     for (unsigned i = 0; i < host->config_count(config); i++) {
@@ -56,6 +58,7 @@ static void *configure(const struct weir_host *host, const struct weir_config *c
     take(host, config, "token", self->token, sizeof self->token);
     self->hold_ms = 60000;
     host->config_duration(config, "hold", &self->hold_ms);
+    host->config_duration(config, "lag", &self->lag_ms);
     host->config_bool(config, "bypass", &self->bypasses);
     host->config_bool(config, "forbid", &self->forbids);
     host->config_bool(config, "replay", &self->replays);
@@ -104,6 +107,7 @@ static void answered(void *arg, struct weir_request *request, const struct weir_
     out->forbid_store = self->forbids;
     out->replay_to_primary = self->replays && answer->role == WEIR_REPLICA;
     out->position = (struct weir_str){ "5", 1 };
+    out->as_of_ms = self->lag_ms > 0 && answer->sent_ms > 0 ? answer->sent_ms - self->lag_ms : 0;
     if (self->token[0]) {
         out->token = (struct weir_str){ self->token, strlen(self->token) };
         out->token_age_s = 60;

@@ -15,18 +15,21 @@
 #include "fleet/tier.h"
 #include "settings.h"
 #include "ties.h"
+#include "upstream/news.h"
 #include "worker.h"
 
 #define TENANTS_MAX       100000
 #define TENANT_LABELS_MAX 100
 #define SERIES_MAX        2048
 #define PATIENCE_MS       60000
+#define NEWS_EVERY_MS     250
 
 struct control {
     const struct control_options *options;
     struct loop *loop;
     struct city city;
     struct world *world;
+    struct config *first; /* what a reload does not change is as this one says */
     struct worker **workers;
     struct lane **lanes;
     struct tally **tallies;
@@ -44,6 +47,7 @@ struct control {
     struct post drained_post;
     _Atomic unsigned to_deafen;
     struct post deaf_post;
+    struct timer news; /* of servers that went out or came back */
     bool is_draining;
 };
 
@@ -57,13 +61,9 @@ struct change {
 struct config *control_read(const struct control_options *options)
 {
     struct config_mistakes mistakes;
-    const char *name = options->file ? options->file : "(command line)";
-    struct config *config = settings_read(options->file, options->text, name, &mistakes);
-    if (!config) {
-        char *text = config_mistakes_text(&mistakes, name);
-        fputs(text && text[0] ? text : "out of memory\n", stderr);
-        free(text);
-    }
+    struct config *config = settings_read(options->file, options->text, settings_name(options), &mistakes);
+    if (!config)
+        settings_print_mistakes(options, &mistakes);
     config_mistakes_fini(&mistakes);
     return config;
 }
@@ -106,18 +106,23 @@ static void on_changed(void *arg)
         loop_post(change->control->loop, &change->post);
 }
 
-static void warn_fixed(const struct control *control, const struct config *fresh)
+/* What the file says and a reload does not bring. */
+static void warn_of_fixed(const struct control *control, struct config *fresh)
 {
-    const struct config *old = control->world->config;
-    if (fresh->workers != old->workers)
-        log_warn("workers: %u takes a restart; %u go on", fresh->workers, old->workers);
-    if (strcmp(fresh->admin.address.text, old->admin.address.text) != 0)
-        log_warn("admin: another address takes a restart");
-    if (fresh->log.has_access != old->log.has_access || !str_eq(fresh->log.path, old->log.path))
-        log_warn("log: another access log takes a restart");
-    if (!str_eq(fresh->cache.redis.url, old->cache.redis.url) ||
-        !str_eq(fresh->cache.redis.prefix, old->cache.redis.prefix))
-        log_warn("cache.redis: another Redis takes a restart");
+    const struct config *first = control->first;
+    struct config_mistakes *out = &fresh->warnings;
+    const struct config_mark nowhere = { 0 };
+    if (fresh->workers != control->worker_count)
+        config_mistake(out, nowhere, "workers: %u takes a restart; %u go on", fresh->workers,
+                       control->worker_count);
+    if (strcmp(fresh->admin.address.text, first->admin.address.text) != 0)
+        config_mistake(out, nowhere, "admin: another address takes a restart; %s goes on",
+                       first->admin.address.text);
+    if (fresh->log.has_access != first->log.has_access || !str_eq(fresh->log.path, first->log.path))
+        config_mistake(out, fresh->log.mark, "log: another access log takes a restart");
+    if (!str_eq(fresh->cache.redis.url, first->cache.redis.url) ||
+        !str_eq(fresh->cache.redis.prefix, first->cache.redis.prefix))
+        config_mistake(out, fresh->cache.redis.mark, "cache.redis: another Redis takes a restart");
 }
 
 static void hand_over(struct control *control, struct world *fresh, struct change *change)
@@ -143,11 +148,12 @@ static void hand_over(struct control *control, struct world *fresh, struct chang
     world_unref(old);
 }
 
-static bool reload(void *arg, char **out_mistakes)
+/* Lines for whoever asked: mistakes, or of a config that was taken warnings. */
+static bool reload(void *arg, char **out_lines)
 {
     struct control *control = arg;
     const struct control_options *options = control->options;
-    const char *name = options->file ? options->file : "(command line)";
+    const char *name = settings_name(options);
     struct config_mistakes mistakes = { 0 };
     const struct addr *which;
     struct world *fresh = NULL;
@@ -166,20 +172,22 @@ static bool reload(void *arg, char **out_mistakes)
             fresh = world_new(&control->city, config, control->world, options->plugin_dir, &mistakes);
     }
     if (!fresh) {
-        *out_mistakes = config_mistakes_text(&mistakes, name);
+        *out_lines = settings_text(options, &mistakes, "");
         doors_want(&control->doors, control->world->config);
         if (control->pending_changes == 0)
             doors_close_unwanted(&control->doors);
         free(change);
     } else {
         fresh->loaded_wall_ms = clock_wall_ns() / NS_PER_MS;
-        warn_fixed(control, config);
+        warn_of_fixed(control, config);
+        *out_lines = settings_text(options, &config->warnings, "");
         change->control = control;
         change->post.fn = on_changed_posted;
         hand_over(control, fresh, change);
         if (control->log)
             access_log_reopen(control->log);
         log_info("reloaded %s: generation %llu", name, (unsigned long long)fresh->generation);
+        settings_log_warnings(options, config);
     }
     config_unref(config);
     config_mistakes_fini(&mistakes);
@@ -188,16 +196,30 @@ static bool reload(void *arg, char **out_mistakes)
 
 static void reload_on_signal(struct control *control)
 {
-    char *mistakes = NULL;
-    if (!reload(control, &mistakes))
+    char *lines = NULL;
+    if (!reload(control, &lines)) {
         log_error("the config was not reloaded, the old one stays:");
-    for (char *line = mistakes, *next; line && *line; line = next) {
-        next = strchr(line, '\n');
-        if (next)
-            *next++ = '\0';
-        log_error("%s", line);
+        settings_log_lines(LOG_ERROR, lines);
     }
-    free(mistakes);
+    free(lines);
+}
+
+/* --- news of servers --- */
+
+static void tell_news(void *arg)
+{
+    struct control *control = arg;
+    char line[NEWS_SIZE];
+    for (unsigned i = 0; i < control->world->supply_count; i++) {
+        const struct upstream *upstream = control->world->supplies[i].upstream;
+        for (unsigned k = 0; k < upstream->server_count; k++) {
+            enum news news;
+            while ((news = server_news(upstream, upstream->servers[k], loop_now_ns(control->loop), line)) !=
+                   NEWS_NONE)
+                log_line(news == NEWS_BAD ? LOG_WARN : LOG_INFO, "%s", line);
+        }
+    }
+    timer_set(control->loop, &control->news, NEWS_EVERY_MS);
 }
 
 /* --- drain --- */
@@ -358,6 +380,7 @@ static bool start_admin(struct control *control)
 static bool build_city(struct control *control, struct config *config)
 {
     struct cache_options options = settings_cache(config);
+    options.began_ns = clock_mono_ns();
     control->city.cache = cache_new(&options);
     if (control->city.cache)
         settings_share(control->city.cache, config);
@@ -374,9 +397,7 @@ static int build_world(struct control *control, struct config *config)
     struct config_mistakes mistakes = { 0 };
     control->world = world_new(&control->city, config, NULL, control->options->plugin_dir, &mistakes);
     if (!control->world) {
-        char *text = config_mistakes_text(&mistakes, config->file.data);
-        fputs(text ? text : "out of memory\n", stderr);
-        free(text);
+        settings_print_mistakes(control->options, &mistakes);
     } else {
         control->world->loaded_wall_ms = clock_wall_ns() / NS_PER_MS;
     }
@@ -437,6 +458,7 @@ static int start(struct control *control, struct config *config)
     int fds[GATES_MAX];
 
     apply_limits(control, config);
+    control->first = config_ref(config);
     control->loop = loop_new();
     if (!control->loop || !build_city(control, config) || !join_fleet(control, config))
         return 3;
@@ -451,6 +473,7 @@ static int start(struct control *control, struct config *config)
     if (!build_workers(control, config) || !start_admin(control))
         return 3;
     world_start_health(control->world, control->loop);
+    tell_news(control);
     for (unsigned i = 0; i < control->worker_count; i++) {
         doors_fds(&control->doors, config, i, fds);
         if (!worker_start(control->workers[i], fds))
@@ -471,12 +494,14 @@ static void stop(struct control *control)
         worker_free(control->workers[i]);
     doors_close(&control->doors);
     access_log_close(control->log);
+    timer_cancel(&control->news);
     if (control->world)
         world_stop_health(control->world);
     ties_free(control->ties);
     if (control->loop)
         loop_turn(control->loop, 0);
     world_unref(control->world);
+    config_unref(control->first);
     for (unsigned i = 0; control->tallies && i < control->worker_count; i++)
         tally_free(control->tallies[i]);
     if (control->city.cache)
@@ -506,11 +531,13 @@ int control_run(struct config *config, const struct control_options *options)
 
     control.options = options;
     control.worker_count = config->workers;
+    timer_init(&control.news, tell_news, &control);
     control.doors.worker_count = config->workers;
     int code = start(&control, config);
     config_unref(config);
     if (code == 0) {
         say_ready(&control);
+        settings_log_warnings(options, control.world->config);
         loop_run(control.loop);
         log_info("stopped");
         pthread_kill(control.signals, SIGUSR2);

@@ -6,8 +6,10 @@
 #include "config/config.h"
 
 struct control_options {
-    const char *file;       /* the config file; NULL: text */
-    const char *text;       /* YAML made from options, for reloads too */
+    const char *file;                /* the config file; NULL: text */
+    const char *text;                /* YAML made from options, for reloads too */
+    const char *const *text_options; /* which option each line of text came from; NULL: none */
+    unsigned text_lines;
     const char *plugin_dir; /* the build's own */
 };
 

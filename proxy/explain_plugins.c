@@ -6,6 +6,7 @@
 #include "http/target.h"
 #include "pipeline/lane.h"
 #include "pipeline/plugin.h"
+#include "pipeline/own_cookie.h"
 #include "pipeline/plugin_upstream.h"
 #include "pipeline/request.h"
 
@@ -46,7 +47,7 @@ static int refuse_config(const struct explanation *e, struct config_mark mark, c
 static int cast_open(struct cast *cast, const struct explanation *e, const struct config_upstream *config)
 {
     struct supply *supply = &cast->supply;
-    char error[512] = "out of memory";
+    char error[1536] = "out of memory";
     *cast = (struct cast){ .supply = { .shared = &cast->shared } };
     cast->shared.face = plugin_upstream_new();
     if (cast->shared.face)
@@ -69,21 +70,21 @@ static int cast_open(struct cast *cast, const struct explanation *e, const struc
 
 /* --- the request --- */
 
-/* weir's own cookie, which plugins get apart from the client's. */
-static struct str own_cookie(const struct message *msg)
+/* weir's own cookies, which plugins get apart from the client's. */
+static struct str own_cookie(struct request *req)
 {
-    const struct str name = STR("weir_position=");
-    for (const struct field *field = message_field(msg, FIELD_COOKIE); field;
-         field = message_next(msg, field)) {
+    struct own_cookies own = { .room = NULL };
+    for (const struct field *field = message_field(&req->msg, FIELD_COOKIE); field;
+         field = message_next(&req->msg, field)) {
         struct str rest = field->value;
         struct str pair;
+        struct str value;
         while (str_split(&rest, ';', &pair)) {
-            pair = str_trim(pair);
-            if (str_has_prefix(pair, name))
-                return str_from(pair, name.len);
+            if (own_cookie_value(str_trim(pair), &value))
+                own_cookies_add(&own, &req->arena, value);
         }
     }
-    return (struct str){ NULL, 0 };
+    return own.joined;
 }
 
 static bool setting_open(struct setting *setting, const struct explanation *e)
@@ -108,7 +109,7 @@ static bool setting_open(struct setting *setting, const struct explanation *e)
     req->path = e->path;
     req->is_peer_trusted = e->is_trusted;
     req->is_https = e->is_https;
-    req->own_cookie = own_cookie(&e->msg);
+    req->own_cookie = own_cookie(req);
     req->has_upload = explain_has_body(&e->msg);
     return true;
 }

@@ -3,13 +3,14 @@
 #include "base/err.h"
 #include "http/caching.h"
 #include "http/target.h"
+#include "pipeline/own_cookie.h"
 #include "explain_inside.h"
 
 /* --- what may the cache do? --- */
 
 static bool counts_as_credential(const struct config_cache_rule *rule, struct str name)
 {
-    if (name.len == 0 || str_eq(name, STR("weir_position")))
+    if (name.len == 0 || own_cookie_is(name))
         return false;
     if (!rule || !rule->has_cookies)
         return true;

@@ -14,11 +14,13 @@
 #include "base/hash.h"
 #include "control.h"
 #include "explain.h"
+#include "fleet/redis.h"
 #include "http/message.h"
 #include "net/loop.h"
 #include "pipeline/plugin.h"
 #include "pipeline/world.h"
 #include "remote.h"
+#include "settings.h"
 #include "weir/plugin.h"
 
 #define USAGE 2
@@ -46,7 +48,8 @@ static const char run_help[] =
 
 static const char check_help[] =
     "weir check -c FILE: exit 0 and a summary on stdout, or exit 1 and every mistake on stderr as\n"
-    "  FILE:LINE:COL: what is wrong, what is allowed. --schema prints the JSON Schema of the file instead.\n";
+    "  FILE:LINE:COL: what is wrong, what is allowed. What is most likely not meant is a warning there, and\n"
+    "  no reason to fail. --schema prints the JSON Schema of the file instead.\n";
 
 static const char explain_help[] =
     "weir explain -c FILE METHOD URL [-H 'Name: value']... [--peer ADDRESS]: which tenant, version, route,\n"
@@ -83,6 +86,9 @@ static int print_versions(void)
     printf("libevent %s\n%s\nhttp-parser %s\nlibyaml %s\njansson %s\n", loop_library_version(),
            OpenSSL_version(OPENSSL_VERSION), parser_library_version(), yaml_get_version_string(),
            JANSSON_VERSION);
+    unsigned hash = hash_library_version();
+    printf("hiredis %s\nxxhash %u.%u.%u\n", redis_library_version(), hash / 10000, hash / 100 % 100,
+           hash % 100);
     return 0;
 }
 
@@ -93,13 +99,17 @@ static bool is_help(const char *arg)
 
 /* --- run --- */
 
+#define REPLICAS_MAX 64
+
 struct quick { /* what stands in for a config file */
     const char *upstream;
     const char *listen;
     const char *admin;
     const char *cache;
-    const char *replicas[64];
+    const char *replicas[REPLICAS_MAX];
     unsigned replica_count;
+    const char *options[REPLICAS_MAX + 16]; /* of each line of the text */
+    unsigned lines;
 };
 
 static const char **quick_slot(struct quick *quick, const char *name)
@@ -128,29 +138,34 @@ static void put_quoted(struct buf *out, const char *value)
     buf_append_str(out, STR("\""));
 }
 
+/* One line of the text, and the option that it stands for; NULL: none. */
+static void put_line(struct quick *quick, struct buf *out, const char *option, const char *before,
+                     const char *value, const char *after)
+{
+    buf_printf(out, "%s", before);
+    if (value)
+        put_quoted(out, value);
+    buf_printf(out, "%s\n", after);
+    CHECK(quick->lines < COUNT_OF(quick->options));
+    quick->options[quick->lines++] = option;
+}
+
 /* The same reader and the same checks as for a file. */
-static char *quick_yaml(const struct quick *quick)
+static char *quick_yaml(struct quick *quick)
 {
     struct buf out;
     buf_init(&out);
-    buf_printf(&out, "listen:\n  - address: ");
-    put_quoted(&out, quick->listen ? quick->listen : "127.0.0.1:8080");
-    buf_printf(&out, "\nadmin: ");
-    put_quoted(&out, quick->admin ? quick->admin : "127.0.0.1:9900");
-    buf_printf(&out, "\nupstreams:\n  app:\n    primary: [");
-    put_quoted(&out, quick->upstream);
-    buf_printf(&out, "]\n");
-    for (unsigned i = 0; i < quick->replica_count; i++) {
-        buf_printf(&out, i == 0 ? "    replicas: [" : ", ");
-        put_quoted(&out, quick->replicas[i]);
-    }
+    put_line(quick, &out, "--listen", "listen: [", quick->listen ? quick->listen : "127.0.0.1:8080", "]");
+    put_line(quick, &out, "--admin", "admin: ", quick->admin ? quick->admin : "127.0.0.1:9900", "");
+    put_line(quick, &out, NULL, "upstreams:", NULL, "");
+    put_line(quick, &out, "--upstream", "  app:", NULL, "");
+    put_line(quick, &out, "--upstream", "    primary: [", quick->upstream, "]");
     if (quick->replica_count > 0)
-        buf_printf(&out, "]\n");
-    if (quick->cache) {
-        buf_printf(&out, "cache: {memory: ");
-        put_quoted(&out, quick->cache);
-        buf_printf(&out, "}\n");
-    }
+        put_line(quick, &out, "--replica", "    replicas:", NULL, "");
+    for (unsigned i = 0; i < quick->replica_count; i++)
+        put_line(quick, &out, "--replica", "      - ", quick->replicas[i], "");
+    if (quick->cache)
+        put_line(quick, &out, "--cache", "cache: {memory: ", quick->cache, "}");
     char *text = str_dup(buf_str(&out));
     buf_fini(&out);
     return text;
@@ -179,8 +194,11 @@ static int run(int argc, char **argv)
         return wrong("a config file and other options do not go together", NULL);
     if (!options.file && !quick.upstream)
         return wrong("-c FILE or --upstream ADDR is needed", NULL);
-    if (!options.file)
+    if (!options.file) {
         options.text = quick_yaml(&quick);
+        options.text_options = quick.options;
+        options.text_lines = quick.lines;
+    }
     struct config *config = control_read(&options);
     int code = config ? control_run(config, &options) : 1;
     plugins_join_ended();
@@ -190,21 +208,39 @@ static int run(int argc, char **argv)
 
 /* --- check --- */
 
+/* Whether the access log could be opened, without making it: who checks a config may not be who runs it. */
+static void check_log(const struct config *config, struct config_mistakes *mistakes)
+{
+    const char *path = config->log.path.data;
+    char folder[PATH_MAX];
+    if (!config->log.has_access || strcmp(path, "stderr") == 0 || strcmp(path, "stdout") == 0)
+        return;
+    if (access(path, F_OK) == 0) {
+        if (access(path, W_OK) != 0)
+            config_mistake(mistakes, config->log.mark, "path: cannot write to \"%s\": %s", path,
+                           strerror(errno));
+        return;
+    }
+    snprintf(folder, sizeof folder, "%s", path);
+    const char *parent = dirname(folder);
+    if (access(parent, W_OK | X_OK) != 0)
+        config_mistake(mistakes, config->log.mark, "path: cannot make \"%s\": %s: %s", path, parent,
+                       strerror(errno));
+}
+
 /* What only building the world can tell: certificates, plugins and their keys. */
-static int try_world(struct config *config)
+static int try_world(const struct control_options *options, struct config *config)
 {
     struct city city = { 0 };
     struct config_mistakes mistakes = { 0 };
     city.labels = labels_new(1);
     plugins_keep_still();
+    check_log(config, &mistakes);
     struct world *world = city.labels ? world_new(&city, config, NULL, plugin_dir(), &mistakes) : NULL;
-    if (!world) {
-        char *text = config_mistakes_text(&mistakes, config->file.data);
-        fputs(text ? text : "out of memory\n", stderr);
-        free(text);
-    }
+    bool is_good = world != NULL && mistakes.count == 0;
+    if (!is_good)
+        settings_print_mistakes(options, &mistakes);
     config_mistakes_fini(&mistakes);
-    bool is_good = world != NULL;
     world_unref(world);
     labels_free(city.labels);
     return is_good ? 0 : 1;
@@ -235,7 +271,8 @@ static int check(int argc, char **argv)
     struct config *config = control_read(&options);
     if (!config)
         return 1;
-    int code = try_world(config);
+    int code = try_world(&options, config);
+    settings_print_warnings(&options, config);
     char *summary = code == 0 ? config_summary(config) : NULL;
     if (summary)
         fputs(summary, stdout);

@@ -39,6 +39,8 @@ class Notes(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         for name, value in fields.items():
             self.send_header(name.replace("_", "-"), value)
+        if self.close_connection:  # without a word the next request would meet a closed connection
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 

@@ -1,10 +1,11 @@
 /* What a reply says: about its server, about what its client has seen now, and for whom it may be stored. */
 #include "split.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "digits.h"
+#include "fly.h"
 
 /* --- texts that go with a stored reply --- */
 
@@ -22,9 +23,9 @@ static struct weir_str keep_text(struct rw_split *self, struct weir_request *req
 /* By the window: the time until which every write is known to be in a reply, in unix ms. */
 static struct weir_str put_time(struct rw_split *self, struct weir_request *request, int64_t as_of_ms)
 {
-    char text[24];
+    char text[DIGITS_SIZE];
 
-    return keep_text(self, request, text, (size_t)snprintf(text, sizeof text, "%" PRId64, as_of_ms));
+    return keep_text(self, request, text, (size_t)(put_ms(text, as_of_ms) - text));
 }
 
 /* -1 if it is none. */
@@ -61,7 +62,8 @@ bool answer_is_behind(const struct rw_split *self, struct weir_str stored, struc
 
     if (asked_ms >= 0)
         return time_of_stored(self, stored) < asked_ms;
-    return !asked_parse(asked, &seen) || !origin_parse(stored, &origin) || !origin_covers(&origin, &seen);
+    return !asked_parse(asked, &seen) || !origin_parse(stored, &origin) || !origin_covers(&origin, &seen) ||
+           servers_may_be_past(self->servers, seen.at, origin.lower);
 }
 
 static void ask_by_time(struct rw_split *self, struct weir_request *request, const struct visit *visit,
@@ -82,12 +84,13 @@ void answer_ask(struct rw_split *self, struct weir_request *request, struct visi
 {
     char text[ORIGIN_TEXT_SIZE];
 
-    if (!visit_has_positions(self, visit)) {
-        ask_by_time(self, request, visit, out);
-        return;
-    }
+    /* Another weir may have acknowledged what this one knows nothing of, by whatever it goes. */
     if (visit->consistency == CONSISTENCY_STRICT && self->host->is_in_fleet()) {
         out->bypass_cache = true;
+        return;
+    }
+    if (!visit_has_positions(self, visit)) {
+        ask_by_time(self, request, visit, out);
         return;
     }
     servers_resolve(self->servers, &visit->seen, self->host->wall_ms());
@@ -101,11 +104,11 @@ void answer_ask(struct rw_split *self, struct weir_request *request, struct visi
 /* --- tokens --- */
 
 static void give_token(struct rw_split *self, struct weir_request *request, const struct visit *visit,
-                       const struct seen *seen, struct weir_verdict *out)
+                       const struct seen *seen, bool is_of_write, struct weir_verdict *out)
 {
     const struct weir_host *host = self->host;
     struct token_scope scope = { .tenant = host->tenant(request), .domain = host->domain(request) };
-    struct tokens tokens = { .other_count = visit->other_count };
+    struct tokens tokens = { .other_count = visit->other_count, .strays = visit->strays };
     char text[TOKENS_SIZE];
     size_t len;
 
@@ -113,6 +116,7 @@ static void give_token(struct rw_split *self, struct weir_request *request, cons
     tokens.own.issued_ms = host->wall_ms();
     if (tokens.own.issued_ms < visit->issued_ms) /* by another weir's clock, which is ahead */
         tokens.own.issued_ms = visit->issued_ms;
+    tokens.own.wrote_ms = is_of_write ? tokens.own.issued_ms : visit->token_wrote_ms;
     if (tokens.other_count)
         memcpy(tokens.others, visit->others, tokens.other_count * sizeof tokens.others[0]);
     len = tokens_write(&tokens, &self->settings.ring, &scope, text);
@@ -123,13 +127,14 @@ static void give_token(struct rw_split *self, struct weir_request *request, cons
         return;
     }
     out->token_age_s = TOKEN_LIFE_MS / 1000;
+    out->is_of_write = is_of_write;
 }
 
 /* Does the client's own token promise as much already? Not what became of it here: a source that was resolved
  * by one sample may be resolved to something earlier by a closer one. */
 static bool has_promise(const struct seen *token, const struct seen *more)
 {
-    if (position_order(token->at, more->at) < 0)
+    if (!position_promises(token->at, more->at))
         return false;
     return !more->has_source || (token->has_source && token->source == more->source &&
                                  token->clock == more->clock && token->at_ms >= more->at_ms);
@@ -146,7 +151,7 @@ static void move_on(struct rw_split *self, struct weir_request *request, struct 
     servers_resolve(self->servers, &visit->seen, self->host->wall_ms());
     seen = visit->seen;
     seen_merge(&seen, more);
-    give_token(self, request, visit, &seen, out);
+    give_token(self, request, visit, &seen, false, out);
 }
 
 /* --- what the app says of itself --- */
@@ -163,7 +168,7 @@ static bool said_position(struct rw_split *self, const struct weir_answer *answe
 }
 
 /* Of reads only: a write says where it landed, and others may be further. */
-void answer_learn(struct rw_split *self, const struct weir_answer *answer, int64_t now_ms)
+void answer_learn(struct rw_split *self, const struct weir_answer *answer)
 {
     int slot = servers_find(self->servers, answer->address, answer->index);
     struct position at;
@@ -173,7 +178,7 @@ void answer_learn(struct rw_split *self, const struct weir_answer *answer, int64
         return;
     servers_note_role(self->servers, slot, answer->role == WEIR_PRIMARY);
     if (position_parse(answer->field(answer, "Weir-Position"), &at, &has_epoch))
-        servers_told(self->servers, answer->address, answer->sent_ms, now_ms, at, has_epoch);
+        servers_told(self->servers, answer->address, answer->sent_ms, self->host->wall_ms(), at, has_epoch);
 }
 
 /* The app can't do it there: "Weir-Replay: primary", Fly's word for it, or an error that the config names. */
@@ -186,7 +191,7 @@ static bool asks_for_primary(const struct rw_split *self, const struct weir_answ
         return false;
     if (said.data && said.len == 7 && strncasecmp(said.data, "primary", 7) == 0)
         return true;
-    if (answer->field(answer, "fly-replay").data)
+    if (fly_names_primary(answer->field(answer, "fly-replay")))
         return true;
     return settings->read_only_status && answer->status == settings->read_only_status &&
            answer->field(answer, settings->read_only_header).data;
@@ -194,16 +199,35 @@ static bool asks_for_primary(const struct rw_split *self, const struct weir_answ
 
 /* --- replies --- */
 
+#define ON_ITS_WAY_MS 2000 /* a request or a reply, between client and weir */
+
+/* A browser may have two writes on their way. Whichever reply comes last leaves its token, and that may be of
+ * the write which was done first: so a token must not say less than what was acknowledged to others of the
+ * tenant, of whom that client may be one, since it set out. Where the app says positions the later one does
+ * for both, and costs nobody anything: whatever was done before this write is behind it anyway. */
+static void see_overtaking(struct rw_split *self, const struct tenants_key *key, struct visit *visit,
+                           const struct weir_answer *answer)
+{
+    int64_t since_ms = answer->sent_ms;
+
+    if (visit->began_ms && visit->began_ms < since_ms)
+        since_ms = visit->began_ms;
+    tenants_since(self->tenants, key, since_ms - ON_ITS_WAY_MS, &visit->seen);
+}
+
 /* Whatever became of a write that a server was asked for, it may have left something behind: a reply that
  * says 500, or that never came, is no promise that nothing happened. (Rails' DatabaseSelector marks the time
  * in an `ensure` for this.) */
 static void answer_to_write(struct rw_split *self, struct weir_request *request, struct visit *visit,
                             const struct weir_answer *answer, struct weir_verdict *out)
 {
+    struct tenants_key key = visit_tenant(self, request);
     int64_t now_ms = self->host->wall_ms();
-    struct seen wrote = {
-        .has_source = true, .source = SOURCE_PRIMARY, .clock = self->clock, .at_ms = now_ms
-    };
+    struct seen wrote = { .has_source = true,
+                          .source = SOURCE_PRIMARY,
+                          .clock = self->clock,
+                          .at_ms = now_ms,
+                          .until_ms = now_ms };
     struct seen seen;
 
     split_count(self, "write");
@@ -211,16 +235,36 @@ static void answer_to_write(struct rw_split *self, struct weir_request *request,
         wrote.has_source = false;
         servers_landed(self->servers, answer->address, now_ms, wrote.at);
     }
-    tenants_wrote(self->tenants, self->host->tenant(request), &wrote, now_ms);
+    if (visit->consistency >= CONSISTENCY_POSITION)
+        see_overtaking(self, &key, visit, answer);
+    tenants_wrote(self->tenants, &key, &wrote, now_ms);
     if (visit->consistency == CONSISTENCY_NONE)
         return;
-    if (visit->consistency == CONSISTENCY_WINDOW) /* the time alone */
-        wrote = (struct seen){ .has_source = true, .source = SOURCE_PRIMARY, .at_ms = now_ms };
+    /* Nobody goes by positions here, or has said one yet: the time alone. */
+    if (visit->consistency == CONSISTENCY_WINDOW || (!wrote.at.is_known && !visit_has_positions(self, visit)))
+        wrote = (struct seen){
+            .has_source = true, .source = SOURCE_PRIMARY, .at_ms = now_ms, .until_ms = now_ms
+        };
     else
         servers_resolve(self->servers, &visit->seen, now_ms);
     seen = visit->seen;
     seen_merge(&seen, &wrote);
-    give_token(self, request, visit, &seen, out);
+    give_token(self, request, visit, &seen, true, out);
+}
+
+/* The window is how far replicas are taken to be behind at worst, unless more is known. */
+static int64_t as_of_window(struct rw_split *self, const struct weir_answer *answer)
+{
+    int64_t behind_ms = self->settings.window_ms;
+
+    if (servers_know(self->servers) && answer->address.data) {
+        int slot = servers_find(self->servers, answer->address, answer->index);
+        int64_t lag_ms = slot < 0 ? -1 : servers_lag_ms(self->servers, slot);
+
+        if (lag_ms > behind_ms)
+            behind_ms = lag_ms;
+    }
+    return answer->sent_ms - behind_ms > 0 ? answer->sent_ms - behind_ms : 1;
 }
 
 static void answer_by_time(struct rw_split *self, struct weir_request *request,
@@ -228,15 +272,15 @@ static void answer_by_time(struct rw_split *self, struct weir_request *request,
 {
     int64_t as_of_ms = answer->sent_ms;
 
-    /* The window is how far replicas are taken to be behind at worst. */
     if (answer->role == WEIR_REPLICA) {
-        as_of_ms -= self->settings.window_ms;
+        as_of_ms = as_of_window(self, answer);
         out->as_of_ms = as_of_ms;
     }
     out->position = put_time(self, request, as_of_ms);
 }
 
-/* Until when the reply of a replica knows of all that was written. */
+/* Until when the reply of a replica knows of all that was written. Where nobody has ever said how far anybody
+ * is, lag_max is the operator's word for it. */
 static int64_t as_of(struct rw_split *self, const struct origin *origin)
 {
     int64_t as_of_ms = servers_as_of(self->servers, origin->lower);
@@ -251,13 +295,16 @@ static int64_t as_of(struct rw_split *self, const struct origin *origin)
 /* What a reply of that origin shows at most. */
 static struct seen seen_of(const struct origin *origin)
 {
+    struct seen seen = { .at = position_later(origin->lower, origin->upper),
+                         .clock = origin->clock,
+                         .until_ms = origin->answered_ms };
+
     if (origin->upper.is_known)
-        return (struct seen){ .at = position_later(origin->lower, origin->upper) };
-    return (struct seen){ .at = origin->lower,
-                          .has_source = true,
-                          .source = origin->server,
-                          .clock = origin->clock,
-                          .at_ms = origin->answered_ms };
+        return seen;
+    seen.has_source = true;
+    seen.source = origin->server;
+    seen.at_ms = origin->answered_ms;
+    return seen;
 }
 
 static void answer_by_position(struct rw_split *self, struct weir_request *request, struct visit *visit,
@@ -292,10 +339,10 @@ void answer_take(struct rw_split *self, struct weir_request *request, const stru
 {
     struct visit room;
     struct visit *visit = visit_of(self, request, &room);
-    bool is_refused = asks_for_primary(self, answer);
+    bool may_replay = answer->role == WEIR_REPLICA || visit->was_replayed;
     bool is_write = visit->kind != KIND_READ;
 
-    if (is_refused && (answer->role == WEIR_REPLICA || visit->was_replayed)) {
+    if (may_replay && asks_for_primary(self, answer)) {
         out->replay_to_primary = true; /* the second time weir finds that it goes in a circle */
         out->forbid_store = true;
         if (!visit->was_replayed)
@@ -306,7 +353,7 @@ void answer_take(struct rw_split *self, struct weir_request *request, const stru
         is_write = true; /* a replica could not do it */
     }
     if (!is_write && !answer->is_weirs_own && answer->address.data && visit->consistency != CONSISTENCY_NONE)
-        answer_learn(self, answer, self->host->wall_ms());
+        answer_learn(self, answer);
     if (is_write)
         answer_to_write(self, request, visit, answer, out);
     else if (answer->is_weirs_own || visit->consistency == CONSISTENCY_NONE)
@@ -324,9 +371,11 @@ void answer_from_store(struct rw_split *self, struct weir_request *request, stru
     struct visit *visit = visit_of(self, request, &room);
     struct origin origin;
     int64_t now_ms = self->host->wall_ms();
-    struct seen seen = {
-        .has_source = true, .source = SOURCE_PRIMARY, .clock = self->clock, .at_ms = now_ms
-    };
+    struct seen seen = { .has_source = true,
+                         .source = SOURCE_PRIMARY,
+                         .clock = self->clock,
+                         .at_ms = now_ms,
+                         .until_ms = now_ms };
 
     if (!visit_has_positions(self, visit))
         return;

@@ -11,15 +11,20 @@ void budget_fini(struct budget *budget)
     pthread_mutex_destroy(&budget->lock);
 }
 
-static void turn_to(struct budget *budget, int64_t now_ms)
+/* Returns the time that counts. A thread that looked at its clock and was late here must not take everybody
+ * back to a second that is over: all that was counted would be forgotten, and the floor be had once more. */
+static int64_t turn_to(struct budget *budget, int64_t now_ms)
 {
     int64_t second = now_ms / 1000;
 
-    if (second == budget->second)
-        return;
-    budget->before = second == budget->second + 1 ? budget->now : (struct budget_second){ 0 };
-    budget->now = (struct budget_second){ 0 };
-    budget->second = second;
+    if (second < budget->second)
+        return budget->second * 1000;
+    if (second > budget->second) {
+        budget->before = second == budget->second + 1 ? budget->now : (struct budget_second){ 0 };
+        budget->now = (struct budget_second){ 0 };
+        budget->second = second;
+    }
+    return now_ms;
 }
 
 /* The last second: what counts now, and the end of the one before. */
@@ -42,7 +47,7 @@ bool budget_take(struct budget *budget, int64_t now_ms)
     double all, fallbacks;
 
     pthread_mutex_lock(&budget->lock);
-    turn_to(budget, now_ms);
+    now_ms = turn_to(budget, now_ms);
     all = recent(budget->now.all, budget->before.all, now_ms) + 1;
     fallbacks = recent(budget->now.fallbacks, budget->before.fallbacks, now_ms) + 1;
     may = fallbacks <= BUDGET_FLOOR_PER_S || fallbacks <= budget->share * all;

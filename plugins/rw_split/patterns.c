@@ -41,6 +41,9 @@ const char *patterns_add(struct patterns *patterns, struct weir_str text, const 
         return "needs a method and a path, as in POST /search";
     if (space && method_len == 0)
         return "needs a method before its path";
+    for (size_t i = 0; i < method_len; i++) /* RFC 9110 9.1: case-sensitive, and all that are known are so */
+        if (text.data[i] >= 'a' && text.data[i] <= 'z')
+            return "needs its method in capitals, as in POST /search";
     why = check_path(path);
     if (why)
         return why;

@@ -7,14 +7,14 @@
 
 #include "postgres_answer.h"
 #include "postgres_dsn.h"
+#include "postgres_loss.h"
+#include "postgres_reason.h"
 
-#define ANSWER_MS      1000 /* how long an answer may take; the database itself gives up then, too */
-#define CONNECT_MS     2000 /* name, connection, TLS and password together, unless connect_timeout says */
-#define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 2000
-#define STEADY_MS      1000 /* a connection that lasted so long is no part of a row of failures */
-#define LOOK_UP_MS     10   /* how often a look-up is asked whether it is over: it has no descriptor */
-#define REASON_SIZE    256
+#define ANSWER_MS  1000 /* how long an answer may take; the database itself gives up then, too */
+#define CONNECT_MS 2000 /* name, connection, TLS and password together, unless connect_timeout says */
+#define STEADY_MS  1000 /* a connection that lasted so long is no part of a row of failures */
+#define STEP_MS    5    /* two clocks that are read one after the other differ by less */
+#define LOOK_UP_MS 10   /* how often a look-up is asked whether it is over: it has no descriptor */
 
 enum stage {
     RESTING, /* no connection until due_ms */
@@ -29,14 +29,16 @@ struct target {
     struct postgres_dsn *dsn;
     PGconn *connection; /* NULL while it is RESTING or LOOKING_UP */
     enum stage stage;
-    short events;           /* to poll for, CONNECTING or ASKED */
-    int64_t due_ms;         /* monotonic, as all but asked_ms */
-    int64_t deadline_ms;    /* of what is under way */
-    int64_t connected_ms;   /* since when */
-    int64_t backoff_ms;     /* before the next try */
-    int64_t asked_ms;       /* wall clock */
+    short events;          /* to poll for, CONNECTING or ASKED */
+    int64_t due_ms;        /* monotonic, as all but asked_ms */
+    int64_t deadline_ms;   /* of what is under way */
+    int64_t connected_ms;  /* since when */
+    int64_t asked_ms;      /* wall clock */
+    int64_t asked_mono_ms; /* and the other one then */
+    struct loss loss;
     uint32_t timeline;      /* of its last answer on this connection; 0: none */
     bool has_answer;        /* ASKED: what was asked is answered, its end is not here yet */
+    bool is_ended;          /* it said goodbye */
     bool is_told;           /* the log knows of the state below */
     char told[REASON_SIZE]; /* why it fails; "": it does not */
 };
@@ -81,47 +83,6 @@ static void tell(struct postgres *postgres, struct target *target, enum weir_log
     postgres->host->log(level, line);
 }
 
-/* One line without anything that a peer could play with, cut where out ends. */
-static void flatten(const char *text, char *out, size_t size)
-{
-    size_t len = 0;
-
-    for (; *text && len + 1 < size; text++) {
-        bool is_blank = (unsigned char)*text <= ' ';
-
-        if (is_blank && (len == 0 || out[len - 1] == ' '))
-            continue;
-        out[len++] = (char)(is_blank ? ' ' : (unsigned char)*text < 0x7f ? *text : '?');
-    }
-    while (len > 0 && out[len - 1] == ' ')
-        len--;
-    out[len] = '\0';
-}
-
-/* libpq does not say passwords, but a peer that was sent one may say it back. */
-static void hide(char *text, const char *secret)
-{
-    size_t len = secret ? strlen(secret) : 0;
-
-    for (char *at = text; len > 0 && (at = strstr(at, secret)); at += len)
-        memset(at, '*', len);
-}
-
-/* What libpq says of a connection that failed, without its password. Hidden first: cut or flattened it would
- * not be recognised. */
-static void read_reason(const PGconn *connection, char *out, size_t size)
-{
-    char *copy = strdup(PQerrorMessage(connection));
-
-    snprintf(out, size, "it does not say why");
-    if (!copy)
-        return;
-    hide(copy, PQpass(connection));
-    if (copy[strspn(copy, " \t\r\n")])
-        flatten(copy, out, size);
-    free(copy);
-}
-
 /* --- one database --- */
 
 static void hang_up(struct target *target)
@@ -130,32 +91,46 @@ static void hang_up(struct target *target)
     target->connection = NULL;
     target->stage = RESTING;
     target->timeline = 0;
-    target->has_answer = false;
+    target->has_answer = target->is_ended = false;
 }
 
-static void fail(struct postgres *postgres, struct target *target, const char *reason)
+/* Not if it was interrupted between the two: they would seem to have gone apart. */
+static void look_at_clock(struct postgres *postgres)
+{
+    int64_t mono_ms = postgres->host->mono_ms();
+    int64_t wall_ms = postgres->host->wall_ms();
+
+    if (postgres->host->mono_ms() == mono_ms)
+        servers_clock(postgres->servers, wall_ms, mono_ms);
+}
+
+static void fail(struct postgres *postgres, struct target *target, enum failure failure, const char *reason)
 {
     int64_t now_ms = postgres->host->mono_ms();
+    bool had_session = target->stage == CONNECTED || target->stage == ASKED;
     bool was_steady = target->timeline > 0 && now_ms - target->connected_ms >= STEADY_MS;
+    /* Broken, or refused: not merely late, and no answer that says why there is none. */
+    bool is_broken =
+        target->is_ended || (target->connection && PQstatus(target->connection) == CONNECTION_BAD);
 
     hang_up(target);
-    if (was_steady || target->backoff_ms == 0)
-        target->backoff_ms = BACKOFF_MIN_MS;
-    else if (target->backoff_ms < BACKOFF_MAX_MS / 2)
-        target->backoff_ms *= 2;
-    else
-        target->backoff_ms = BACKOFF_MAX_MS;
-    target->due_ms = now_ms + target->backoff_ms;
+    loss_failed(&target->loss, failure, had_session, now_ms);
+    target->due_ms = now_ms + loss_pause_ms(&target->loss, was_steady, is_broken, now_ms);
+    look_at_clock(postgres);
+    servers_gone(postgres->servers, address_of(target), target->loss.since_ms);
+    if (is_broken)
+        servers_lost(postgres->servers, address_of(target), postgres->host->wall_ms());
     servers_silent(postgres->servers, address_of(target));
     tell(postgres, target, WEIR_LOG_WARN, reason);
 }
 
 static void fail_as_said(struct postgres *postgres, struct target *target)
 {
-    char reason[REASON_SIZE];
+    char reason[REASON_SIZE], state[STATE_SIZE];
 
-    read_reason(target->connection, reason, sizeof reason);
-    fail(postgres, target, reason);
+    postgres_reason(target->connection, reason, sizeof reason);
+    postgres_state(target->connection, state);
+    fail(postgres, target, failure_by_state(state), reason);
 }
 
 static void fail_late(struct postgres *postgres, struct target *target)
@@ -166,7 +141,7 @@ static void fail_late(struct postgres *postgres, struct target *target)
         [ASKED] = "it was asked and did not answer in time",
     };
 
-    fail(postgres, target, words[target->stage]);
+    fail(postgres, target, FAILURE_LATE, words[target->stage]);
 }
 
 /* Notices would go to stderr. */
@@ -178,7 +153,7 @@ static void connect_to(struct postgres *postgres, struct target *target)
 {
     target->connection = postgres_dsn_connect(target->dsn);
     if (!target->connection) {
-        fail(postgres, target, "no memory for a connection");
+        fail(postgres, target, FAILURE_LATE, "no memory for a connection");
         return;
     }
     if (PQstatus(target->connection) == CONNECTION_BAD) {
@@ -186,6 +161,7 @@ static void connect_to(struct postgres *postgres, struct target *target)
         return;
     }
     PQsetNoticeProcessor(target->connection, ignore_notice, NULL);
+    PQsetErrorVerbosity(target->connection, PQERRORS_VERBOSE); /* else no SQLSTATE while it connects */
     target->stage = CONNECTING;
     target->events = POLLOUT; /* as libpq wants it: as if PQconnectPoll() had said so */
 }
@@ -202,7 +178,7 @@ static void look_up(struct postgres *postgres, struct target *target)
     case POSTGRES_DSN_LOOKING:
         break;
     case POSTGRES_DSN_UNKNOWN:
-        fail(postgres, target, why);
+        fail(postgres, target, FAILURE_LATE, why);
         break;
     }
 }
@@ -229,6 +205,7 @@ static void flush(struct postgres *postgres, struct target *target)
 static void ask(struct postgres *postgres, struct target *target, int64_t now_ms)
 {
     target->asked_ms = postgres->host->wall_ms();
+    target->asked_mono_ms = postgres->host->mono_ms();
     target->deadline_ms = now_ms + ANSWER_MS;
     target->due_ms += postgres->interval_ms;
     if (target->due_ms <= now_ms) /* late, or the first time: from now on */
@@ -261,19 +238,38 @@ static void go_on_connecting(struct postgres *postgres, struct target *target)
     }
 }
 
+/* Between question and answer: the time of the question is by another clock then. */
+static bool was_set_back(const struct target *target, int64_t wall_ms, int64_t mono_ms)
+{
+    return wall_ms - target->asked_ms + STEP_MS < mono_ms - target->asked_mono_ms;
+}
+
 static void report(struct postgres *postgres, struct target *target, const struct postgres_answer *answer)
 {
     struct weir_str address = address_of(target);
     struct position at = { .is_known = answer->has_position, .value = answer->position };
+    int64_t mono_ms = postgres->host->mono_ms();
+    int64_t wall_ms = postgres->host->wall_ms();
 
+    loss_answered(&target->loss);
     timelines_learn(&postgres->timelines, answer);
     target->timeline = timelines_of(&postgres->timelines, answer, target->timeline);
     at.epoch = target->timeline;
-    servers_role(postgres->servers, address, answer->is_primary, target->timeline);
+    look_at_clock(postgres);
+    /* That it receives a newer timeline than it has replayed says that there is one. */
+    servers_role(postgres->servers, address, answer->is_primary,
+                 answer->timeline > target->timeline ? answer->timeline : target->timeline);
     servers_lag(postgres->servers, address, answer->lag_ms);
-    if (answer->has_position)
-        servers_sample(postgres->servers, address, target->asked_ms, postgres->host->wall_ms(), at);
+    if (answer->has_position && !was_set_back(target, wall_ms, mono_ms))
+        servers_sample(postgres->servers, address, target->asked_ms, wall_ms, at);
     tell(postgres, target, WEIR_LOG_INFO, "");
+}
+
+static bool is_goodbye(const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+    return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
 }
 
 /* False: it failed. */
@@ -282,11 +278,12 @@ static bool hear(struct postgres *postgres, struct target *target, const PGresul
     struct postgres_answer answer;
 
     if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+        target->is_ended = is_goodbye(result);
         fail_as_said(postgres, target);
         return false;
     }
     if (target->has_answer || !postgres_answer_read(result, &answer)) {
-        fail(postgres, target, "its answer is none to what was asked");
+        fail(postgres, target, FAILURE_SPOKE, "its answer is none to what was asked");
         return false;
     }
     target->has_answer = true;
@@ -402,6 +399,8 @@ static bool add(struct postgres *postgres, const struct postgres_target *from, c
     target->dsn = postgres_dsn_new(from->dsn, ANSWER_MS, why, sizeof why);
     if (!target->dsn)
         snprintf(error, error_size, "positions.postgres: the DSN of %s %s", from->address, why);
+    else
+        servers_expect(postgres->servers, address_of(target));
     return target->dsn != NULL;
 }
 
@@ -429,6 +428,30 @@ struct postgres *postgres_new(const struct weir_host *host, struct servers *serv
 fail:
     postgres_free(postgres);
     return NULL;
+}
+
+static const char *value_of(const PQconninfoOption *options, const char *keyword, const char *otherwise)
+{
+    for (const PQconninfoOption *at = options; at->keyword; at++)
+        if (strcmp(at->keyword, keyword) == 0 && at->val && at->val[0])
+            return at->val;
+    return otherwise;
+}
+
+/* A pooler has databases of several clusters behind one port, by their names: without one that is the user's.
+ */
+bool postgres_place(const char *dsn, char *out, size_t size)
+{
+    PQconninfoOption *options = PQconninfoParse(dsn, NULL);
+    int len;
+
+    if (!options)
+        return false;
+    len = snprintf(out, size, "%s %s %s %s", value_of(options, "host", ""), value_of(options, "hostaddr", ""),
+                   value_of(options, "port", "5432"),
+                   value_of(options, "dbname", value_of(options, "user", "")));
+    PQconninfoFree(options);
+    return len >= 0 && (size_t)len < size;
 }
 
 void postgres_free(struct postgres *postgres)

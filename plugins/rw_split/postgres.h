@@ -12,6 +12,10 @@
  * The role needs no right but to connect. With pg_monitor it also sees which timeline a replica receives:
  * without, a replica is believed to have followed a failover only from its next restart point on.
  *
+ * A connection that breaks or is refused is told of as such: the database may have ended, and come back
+ * further back than it was. One that is only late has not gone anywhere. When the database itself is taken to
+ * be gone is in postgres_loss.h; one that was there until a moment ago is tried again soon.
+ *
  * A commit that was acknowledged is below pg_current_wal_lsn(), which is what the probe asks a primary for:
  * unless synchronous_commit is off. Where the probe's own role has it off, it asks for the insert position
  * instead; an application that turns it off for itself must say Weir-Position. */
@@ -30,12 +34,17 @@ struct postgres_target {
     const char *dsn;     /* postgresql://... or "host=... port=... dbname=..." */
 };
 
-/* Host and servers must outlive it. NULL, and one sentence in error that never quotes a DSN: one of them is
- * malformed, names no server or several, or there is no memory; or this weir was built without libpq. */
+/* Servers are told to expect its targets. Host and servers must outlive it. NULL, and one sentence in error
+ * that never quotes a DSN: one of them is malformed, names no server or several, or there is no memory; or
+ * this weir was built without libpq. */
 struct postgres *postgres_new(const struct weir_host *host, struct servers *servers,
                               const struct postgres_target *targets, unsigned count, int64_t interval_ms,
                               char *error, size_t error_size);
 void postgres_free(struct postgres *postgres);
+
+/* Where the database of a DSN is, without how it is asked: "host address port name". False: it is malformed,
+ * or there is no room or no memory. */
+bool postgres_place(const char *dsn, char *out, size_t size);
 
 /* Asks whoever is due and hears who answers. Returns once nothing is under way, at the latest after one
  * interval: call it again soon, each database keeps its own time. */

@@ -5,8 +5,9 @@
 
 /* All in one, so that role, position and timeline are of the same moment. Whether it recovers is asked once
  * (the subquery is not pulled up: the function is volatile), as a promotion in the middle would otherwise
- * raise an error. pg_stat_wal_receiver tells only a role with pg_monitor of received_tli; that there is a
- * receiver at all, everybody. */
+ * raise an error. A replica that has replayed all it was sent and is sent nothing any more cannot say how far
+ * behind it is: no primary, no lag. pg_stat_wal_receiver tells only a role with pg_monitor of received_tli;
+ * that there is a receiver at all, everybody. */
 const char postgres_question[] =
     "SELECT s.recovers,"
     " CASE WHEN s.recovers THEN pg_catalog.pg_last_wal_replay_lsn()"
@@ -20,8 +21,8 @@ const char postgres_question[] =
     " (SELECT pg_catalog.lpad(pg_catalog.to_hex(c.timeline_id), 8, '0')"
     " FROM pg_catalog.pg_control_checkpoint() c),"
     " CASE WHEN NOT s.recovers THEN 0"
-    " WHEN pg_catalog.pg_last_wal_replay_lsn() >= pg_catalog.pg_last_wal_receive_lsn()"
-    " AND EXISTS (SELECT 1 FROM pg_catalog.pg_stat_wal_receiver r WHERE r.pid IS NOT NULL) THEN 0"
+    " WHEN pg_catalog.pg_last_wal_replay_lsn() >= pg_catalog.pg_last_wal_receive_lsn() THEN"
+    " CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_stat_wal_receiver r WHERE r.pid IS NOT NULL) THEN 0 END"
     " ELSE pg_catalog.ceil(1000 * EXTRACT(epoch FROM"
     " pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp()))::bigint END"
     " FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovers OFFSET 0) s";

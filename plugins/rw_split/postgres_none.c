@@ -16,6 +16,11 @@ void postgres_free(struct postgres *postgres)
 {
 }
 
+bool postgres_place(const char *dsn, char *out, size_t size)
+{
+    return false;
+}
+
 void postgres_tick(struct postgres *postgres)
 {
 }

@@ -17,6 +17,7 @@
 
 #define PLUGIN_VERSION "1.1"
 #define TICK_MS        10
+#define PLACE_SIZE     2048 /* of where a database is */
 #define MEASURE_MS     50
 #define SERVERS_ASKED  64
 
@@ -62,9 +63,11 @@ static void on_progress(void *arg, bool has_new_roles)
     if (has_new_roles) {
         report(self, true);
         self->host->log(WEIR_LOG_INFO, "rw_split: the databases' roles have changed");
-    }
-    if (has_new_roles || (atomic_load(&self->has_waits) && atomic_exchange(&self->has_waits, false)))
+        waits_woken(&self->waits, self->host->mono_ms());
         self->host->wake(self->upstream);
+    } else if (waits_progressed(&self->waits, self->servers, self->host->mono_ms())) {
+        self->host->wake(self->upstream);
+    }
 }
 
 static void tick(void *arg)
@@ -77,9 +80,18 @@ static void tick(void *arg)
     if (self->postgres)
         postgres_tick(self->postgres);
     now_ms = self->host->mono_ms();
+    if (waits_due(&self->waits, now_ms))
+        self->host->wake(self->upstream);
     if (now_ms - self->measured_ms < MEASURE_MS)
         return;
     self->measured_ms = now_ms;
+    servers_clock(self->servers, self->host->wall_ms(), now_ms);
+    if (servers_are_full(self->servers) && !self->has_told_full) {
+        self->has_told_full = true;
+        self->host->log(WEIR_LOG_WARN,
+                        "rw_split: more servers than it can keep in mind (128): of the rest it "
+                        "knows no position, role or lag");
+    }
     if (self->settings.consistency < CONSISTENCY_POSITION && !servers_know(self->servers) && !self->postgres)
         return;
     servers_measure(self->servers);
@@ -87,6 +99,28 @@ static void tick(void *arg)
 }
 
 /* --- configure --- */
+
+/* Who led before a reload still does. */
+static bool succeed(struct rw_split *self, const struct postgres_target *targets, char *error,
+                    size_t error_size)
+{
+    unsigned count = self->settings.target_count;
+    struct servers_database *databases = calloc(count, sizeof *databases);
+    char(*places)[PLACE_SIZE] = calloc(count, sizeof *places);
+    bool is_fine = databases && places;
+
+    for (unsigned i = 0; i < count && is_fine; i++) {
+        is_fine = postgres_place(targets[i].dsn, places[i], sizeof *places);
+        databases[i].address = (struct weir_str){ targets[i].address, strlen(targets[i].address) };
+        databases[i].database = places[i];
+    }
+    is_fine = is_fine && servers_succeed(self->servers, databases, count);
+    if (!is_fine)
+        snprintf(error, error_size, "out of memory");
+    free(databases);
+    free(places);
+    return is_fine;
+}
 
 static bool start_probe(struct rw_split *self, char *error, size_t error_size)
 {
@@ -114,8 +148,9 @@ static bool start_probe(struct rw_split *self, char *error, size_t error_size)
     }
     self->postgres = postgres_new(self->host, self->servers, targets, settings->target_count,
                                   settings->probe_interval_ms, error, error_size);
+    self->has_probe = self->postgres != NULL && succeed(self, targets, error, error_size);
     free(targets);
-    return self->postgres != NULL;
+    return self->has_probe;
 }
 
 static void destroy(void *arg)
@@ -128,6 +163,7 @@ static void destroy(void *arg)
     servers_free(self->servers);
     tenants_free(self->tenants);
     budget_fini(&self->budget);
+    waits_fini(&self->waits);
     settings_fini(&self->settings);
     free(self);
 }
@@ -148,7 +184,7 @@ static void *configure(const struct weir_host *host, const struct weir_config *c
 {
     struct rw_split *self;
 
-    if (!WEIR_HAS(host, has_body)) {
+    if (!WEIR_HAS(host, add_reply_field)) { /* the newest of what 1.1 came to: all the rest is there too */
         snprintf(error, error_size, "this weir is too old for this rw_split");
         return NULL;
     }
@@ -161,6 +197,7 @@ static void *configure(const struct weir_host *host, const struct weir_config *c
     self->upstream = host->config_upstream(config);
     self->clock = clock_of(host);
     budget_init(&self->budget, 0);
+    waits_init(&self->waits);
     if (!settings_read(&self->settings, host, config, error, error_size))
         goto fail;
     self->budget.share = self->settings.primary_read_share;
@@ -188,6 +225,9 @@ static void inspect(void *arg, struct weir_request *request, struct weir_inspect
     struct visit *visit = visit_of(self, request, &room);
 
     out->kind = visit->kind == KIND_READ ? WEIR_READ : WEIR_WRITE;
+    /* A PUT that broke off may have been done: a second one would undo what others have written since, on
+     * another primary too. */
+    out->is_once = visit->kind != KIND_READ;
     /* What a replica may hand on to the primary, or what decides by its body, must be here as a whole. */
     if ((visit->kind == KIND_READ || visit->kind == KIND_BY_BODY) && WEIR_HAS(out, keep_body_bytes) &&
         self->host->has_body(request))
@@ -201,11 +241,25 @@ static void choose(void *arg, struct weir_request *request, const struct weir_ca
     choose_server(arg, request, candidates, count, is_last_call, out);
 }
 
+/* What a replica said to a trial teaches, but is no answer: unless it could not do it at all, which goes
+ * before.
+ */
 static void answered(void *arg, struct weir_request *request, const struct weir_answer *answer,
                      struct weir_verdict *out)
 {
-    if (answer->sent_ms > 0)
-        answer_take(arg, request, answer, out);
+    struct rw_split *self = arg;
+    struct visit *visit = self->host->get(request);
+    struct weir_verdict said = *out;
+
+    if (answer->sent_ms <= 0)
+        return;
+    if (!visit || visit->trial != TRIAL_ASKED) {
+        answer_take(self, request, answer, out);
+        return;
+    }
+    answer_take(self, request, answer, &said);
+    if (said.replay_to_primary || !trial_ends(self, visit, answer, out))
+        *out = said;
 }
 
 static void served(void *arg, struct weir_request *request, struct weir_str position, int64_t fetched_ms,
@@ -243,13 +297,13 @@ static void learn_from_body(struct rw_split *self, const struct weir_answer *ans
 static void checked(void *arg, const struct weir_answer *answer)
 {
     struct rw_split *self = arg;
-    int64_t now_ms = self->host->wall_ms();
 
     if (!answer->address.data || answer->is_weirs_own)
         return;
-    answer_learn(self, answer, now_ms);
+    answer_learn(self, answer);
+    trial_heard(self, answer->address);
     if (self->settings.position_field && answer->body.data)
-        learn_from_body(self, answer, now_ms);
+        learn_from_body(self, answer, self->host->wall_ms());
 }
 
 WEIR_EXPORT const struct weir_plugin weir_plugin = {

@@ -1,25 +1,29 @@
-/* What servers said over time, and what follows from it. */
+/* What servers said over time. What follows from it is in bounds.c.
+ *
+ * A probe's word and an app's are not of the same kind: a probe asks how far the database has written or
+ * replayed, an app may say where it has inserted, which is further, or what it has flushed, which may be
+ * less. Whether a server went back is judged within one kind. */
 #include "servers_inside.h"
 
 #include <stdlib.h>
 
-#define SPACING_MS 10   /* samples closer to each other than this add nothing that is worth their place */
-#define BACK_MS    1000 /* a sample that ended so long before the last began: the clock was set back */
-#define ETA_MAX_S  60
+#define SPACING_MS  10    /* samples closer to each other than this add nothing that is worth their place */
+#define BACK_MS     1000  /* a sample that ended so long before the last began: the clock was set back */
+#define STEP_MS     2     /* two clocks that are read one after the other differ by less */
+#define IN_DOUBT_MS 60000 /* after the clock was set back: how old a request may be that was sent before */
 
-static struct sample *sample_at(const struct server *server, unsigned index)
+struct sample *sample_at(const struct server *server, unsigned index)
 {
     return &server->ring[(server->first + index) % SAMPLES_MAX];
 }
 
-static struct position position_of(const struct sample *sample)
+/* What it had reached, for sure: an open epoch is none the less the least. */
+struct position sample_position(const struct sample *sample)
 {
     return (struct position){ .value = sample->value, .epoch = sample->epoch, .is_known = true };
 }
 
-/* --- writing --- */
-
-static void set_latest(struct server *server, struct position at)
+static void set_latest(struct server *server, struct position at, int64_t after_ms)
 {
     unsigned turn = atomic_load_explicit(&server->turn, memory_order_relaxed);
 
@@ -29,25 +33,34 @@ static void set_latest(struct server *server, struct position at)
     atomic_store_explicit(&server->epoch, at.epoch, memory_order_relaxed);
     atomic_store_explicit(&server->is_known, true, memory_order_relaxed);
     atomic_store_explicit(&server->turn, turn + 2, memory_order_release);
+    server->latest_after_ms = after_ms;
 }
 
-static void push(struct server *server, const struct sample *sample)
+static bool may_push(struct server *server, const struct sample *sample, enum voice voice)
+{
+    /* A probe asks one question at a time, while apps' replies may come in any order. */
+    int64_t back_ms = voice == VOICE_PROBE ? 0 : BACK_MS;
+    const struct sample *newest;
+
+    if (server->count == 0)
+        return true;
+    newest = sample_at(server, server->count - 1);
+    if (sample->after_ms + back_ms < newest->before_ms) {
+        server->count = 0;
+        return true;
+    }
+    if (sample->before_ms < newest->before_ms ||
+        position_order(sample_position(sample), sample_position(newest)) < 0)
+        return false;
+    return sample->before_ms >= newest->before_ms + SPACING_MS || newest->as_primary != sample->as_primary;
+}
+
+static void push(struct server *server, const struct sample *sample, enum voice voice)
 {
     if (!server->ring)
         server->ring = calloc(SAMPLES_MAX, sizeof *server->ring);
-    if (!server->ring)
+    if (!server->ring || !may_push(server, sample, voice))
         return;
-    if (server->count > 0) {
-        const struct sample *newest = sample_at(server, server->count - 1);
-
-        if (sample->after_ms + BACK_MS < newest->before_ms)
-            server->count = 0;
-        else if (sample->before_ms < newest->before_ms + SPACING_MS &&
-                 newest->as_primary == sample->as_primary)
-            return;
-        else if (sample->before_ms < newest->before_ms)
-            return;
-    }
     if (server->count == SAMPLES_MAX) {
         server->first = (server->first + 1) % SAMPLES_MAX;
         server->count--;
@@ -64,59 +77,90 @@ static void reset(struct server *server, int64_t after_ms)
     atomic_store(&server->reset_ms, after_ms);
 }
 
-static bool take_in(struct server *server, const struct sample *sample)
+/* An app had said more of it than is true. It never was there, so nobody saw it there. */
+static void correct(struct server *server, struct position at, int64_t after_ms)
 {
-    struct position at = position_of(sample);
-    bool has_progress;
-    int order;
+    while (server->count > 0 && position_order(sample_position(sample_at(server, server->count - 1)), at) > 0)
+        server->count--;
+    set_latest(server, at, after_ms);
+}
+
+/* What this voice said last; returns whether it now says less of what it was asked later. */
+static bool went_back(struct server *server, const struct sample *sample, enum voice voice)
+{
+    struct said *said = &server->said[voice];
+    struct position at = sample_position(sample);
+    bool is_less = said->at.is_known && position_order(at, said->at) < 0;
+    bool is_back = is_less && sample->before_ms > said->after_ms;
+
+    if (is_less && !is_back)
+        return false;
+    said->at = at;
+    if (is_back || said->after_ms < sample->after_ms || said->after_ms > sample->after_ms + BACK_MS)
+        said->after_ms = sample->after_ms;
+    return is_back;
+}
+
+/* Behind the lock. leads: it may be further than the probe can see. */
+static bool take_position(struct server *server, const struct sample *sample, enum voice voice, bool leads)
+{
+    struct position at = sample_position(sample), latest = server_latest(server);
+    int order = position_order(at, latest);
+    bool is_judge = voice == VOICE_PROBE || !server->is_heard;
+    bool is_back = is_judge && went_back(server, sample, voice);
+    bool comes_again = atomic_load(&server->is_lost);
+
+    if (is_back || (comes_again && order < 0)) {
+        reset(server, sample->after_ms);
+        set_latest(server, at, sample->after_ms);
+    } else if (order > 0 || (order == 0 && at.epoch && !latest.epoch)) {
+        set_latest(server, at, sample->after_ms);
+    } else if (order < 0 && voice == VOICE_PROBE && !leads && sample->before_ms > server->latest_after_ms) {
+        correct(server, at, sample->after_ms);
+    }
+    if (order >= 0 && server->latest_after_ms > sample->after_ms + BACK_MS)
+        server->latest_after_ms = sample->after_ms;
+    if (is_judge)
+        push(server, sample, voice);
+    atomic_store(&server->is_lost, false);
+    return order > 0 || comes_again;
+}
+
+static bool take_in(struct server *server, const struct sample *sample, enum voice voice, bool leads)
+{
+    bool has_progress = false;
 
     pthread_mutex_lock(&server->lock);
-    order = position_order(at, server_latest(server));
-    has_progress = order > 0;
-    if (order < 0 && sample->before_ms > server->latest_after_ms) {
-        reset(server, sample->after_ms);
-        order = 0;
-        server->latest_after_ms = sample->after_ms;
-        set_latest(server, at);
+    if (voice == VOICE_PROBE) {
+        server->is_heard = true;
+        server->was_lost = false;
     }
-    if (order >= 0) {
-        if (order > 0 || at.epoch) /* the same place may turn out to be of a known epoch */
-            set_latest(server, at);
-        if (server->latest_after_ms < sample->after_ms ||
-            server->latest_after_ms > sample->after_ms + BACK_MS)
-            server->latest_after_ms = sample->after_ms;
-        push(server, sample);
-    }
+    /* What it was asked before it went says nothing of what came back. */
+    if (!atomic_load(&server->is_lost) || sample->before_ms > server->lost_ms)
+        has_progress = take_position(server, sample, voice, leads);
     pthread_mutex_unlock(&server->lock);
     return has_progress;
 }
 
-static void note_epoch(struct servers *servers, struct position at)
+static void note_epoch(struct servers *servers, const struct sample *sample)
 {
     pthread_mutex_lock(&servers->lock);
-    if (at.epoch > servers->epoch) {
-        servers->epoch = at.epoch;
-        servers->epoch_from = at.value;
+    if (sample->epoch > atomic_load(&servers->epoch)) {
+        servers->epoch_ms = sample->before_ms;
+        atomic_store(&servers->epoch, sample->epoch);
+        atomic_store(&servers->epoch_from, sample->value);
     }
     pthread_mutex_unlock(&servers->lock);
 }
 
-static void take_from(struct servers *servers, int slot, int64_t before_ms, int64_t after_ms,
-                      struct position at, bool as_primary)
+static void take_from(struct servers *servers, int slot, const struct sample *sample, enum voice voice)
 {
     struct server *server = servers->slots[slot];
-    struct sample sample = {
-        .before_ms = before_ms,
-        .after_ms = after_ms,
-        .value = at.value,
-        .epoch = at.epoch,
-        .as_primary = as_primary,
-    };
 
-    if (sample.as_primary && at.epoch)
-        note_epoch(servers, at);
+    if (sample->as_primary && sample->epoch)
+        note_epoch(servers, sample);
     atomic_store_explicit(&servers->knows, true, memory_order_relaxed);
-    if (take_in(server, &sample) && servers->on_progress)
+    if (take_in(server, sample, voice, server_leads(server)) && servers->on_progress)
         servers->on_progress(servers->arg, false);
 }
 
@@ -124,21 +168,25 @@ void servers_sample(struct servers *servers, struct weir_str address, int64_t be
                     struct position at)
 {
     int slot = servers_find(servers, address, 0);
+    struct sample sample = {
+        .before_ms = before_ms, .after_ms = after_ms, .value = at.value, .epoch = at.epoch
+    };
 
-    if (slot >= 0 && at.is_known)
-        take_from(servers, slot, before_ms, after_ms, at, server_leads(servers->slots[slot]));
+    if (slot < 0 || !at.is_known)
+        return;
+    /* Before the roles are settled the configured primary may be an old one. */
+    sample.as_primary = servers_roles_are_settled(servers) && server_leads(servers->slots[slot]);
+    take_from(servers, slot, &sample, VOICE_PROBE);
 }
 
-/* The server's own epoch at the last sample, or a newer one that it must have reached. */
-static struct position complete(struct servers *servers, int slot, struct position at)
+/* The server's own epoch at the last sample is the least that it can be of: it may have been promoted, or
+ * have followed a failover, and nobody has told yet. Where epochs are not known at all none is. */
+static struct position complete(const struct servers *servers, int slot, struct position at)
 {
     struct position latest = server_latest(servers->slots[slot]);
 
     at.epoch = latest.is_known ? latest.epoch : 0;
-    pthread_mutex_lock(&servers->lock);
-    if (servers->epoch > at.epoch && at.value >= servers->epoch_from)
-        at.epoch = servers->epoch;
-    pthread_mutex_unlock(&servers->lock);
+    at.is_open = at.epoch > 0 || atomic_load_explicit(&servers->epoch, memory_order_relaxed) > 0;
     return at;
 }
 
@@ -154,14 +202,21 @@ void servers_told(struct servers *servers, struct weir_str address, int64_t befo
                   struct position at, bool has_epoch)
 {
     int slot = servers_find(servers, address, 0);
-    bool as_primary;
+    struct sample sample = { .before_ms = before_ms, .after_ms = after_ms };
 
-    if (slot < 0 || !at.is_known)
+    if (slot < 0 || !at.is_known || before_ms > after_ms || servers_doubt(servers, before_ms))
         return;
+    if (!has_epoch)
+        at = complete(servers, slot, at);
+    sample.value = at.value;
+    sample.epoch = at.epoch;
+    sample.is_open = at.is_open;
     /* Where a probe gives the roles they may have changed since the app was asked: its samples alone count
      * as the primary's. */
-    as_primary = servers_role_of(servers, slot) == SERVERS_ROLE_UNKNOWN && server_leads(servers->slots[slot]);
-    take_from(servers, slot, before_ms, after_ms, has_epoch ? at : complete(servers, slot, at), as_primary);
+    sample.as_primary = servers_roles_are_settled(servers) &&
+                        servers_role_of(servers, slot) == SERVERS_ROLE_UNKNOWN &&
+                        server_leads(servers->slots[slot]);
+    take_from(servers, slot, &sample, VOICE_APP);
 }
 
 void servers_landed(struct servers *servers, struct weir_str address, int64_t after_ms, struct position at)
@@ -173,13 +228,12 @@ void servers_landed(struct servers *servers, struct weir_str address, int64_t af
     if (slot < 0 || !at.is_known)
         return;
     server = servers->slots[slot];
+    at.is_open = false; /* it is there at least, in that epoch or a later one */
     atomic_store_explicit(&servers->knows, true, memory_order_relaxed);
     pthread_mutex_lock(&server->lock);
     has_progress = position_order(at, server_latest(server)) > 0;
-    if (has_progress) {
-        set_latest(server, at);
-        server->latest_after_ms = after_ms;
-    }
+    if (has_progress)
+        set_latest(server, at, after_ms);
     pthread_mutex_unlock(&server->lock);
     if (has_progress && servers->on_progress)
         servers->on_progress(servers->arg, false);
@@ -193,199 +247,80 @@ void servers_lag(struct servers *servers, struct weir_str address, int64_t lag_m
         atomic_store_explicit(&servers->slots[slot]->said_lag_ms, lag_ms, memory_order_relaxed);
 }
 
-/* --- questions --- */
-
-/* What anybody can have seen of it until at_ms: its first sample begun after that. */
-static struct position upper(struct server *server, int64_t at_ms, bool only_as_primary, int64_t now_ms)
+/* A primary shows what it acknowledged, before a crash and after. A replica may open for reads further back
+ * than it was. */
+void servers_lost(struct servers *servers, struct weir_str address, int64_t now_ms)
 {
-    struct position found = { 0 };
+    int slot = servers_find(servers, address, 0);
+    struct server *server;
+    bool leads;
 
-    pthread_mutex_lock(&server->lock);
-    /* A sample of the future: the clock was set back since, and none of them says anything about at_ms. */
-    if (server->count > 0 && sample_at(server, server->count - 1)->before_ms <= now_ms &&
-        atomic_load(&server->reset_ms) < at_ms) {
-        unsigned low = 0, high = server->count;
-
-        while (low < high) {
-            unsigned middle = (low + high) / 2;
-
-            if (sample_at(server, middle)->before_ms > at_ms)
-                high = middle;
-            else
-                low = middle + 1;
-        }
-        while (low < server->count && only_as_primary && !sample_at(server, low)->as_primary)
-            low++;
-        if (low < server->count)
-            found = position_of(sample_at(server, low));
-    }
-    pthread_mutex_unlock(&server->lock);
-    return found;
-}
-
-void servers_resolve(struct servers *servers, struct seen *seen, int64_t now_ms)
-{
-    unsigned count = atomic_load_explicit(&servers->count, memory_order_acquire);
-    struct position least = { 0 };
-    int64_t at_ms = seen->at_ms;
-
-    if (!seen->has_source)
+    if (slot < 0)
         return;
-    if (seen->clock != servers->clock)
-        at_ms += CLOCK_SKEW_MS;
-    for (unsigned i = 0; i < count; i++) {
-        struct server *server = servers->slots[i];
-        bool is_source = server->tag == seen->source;
-        struct position at;
-
-        /* Whatever a replica showed, its primary had by then. */
-        if (!is_source && !server_leads(server))
-            continue;
-        at = upper(server, at_ms, !is_source, now_ms);
-        if (at.is_known && (!least.is_known || position_order(at, least) < 0))
-            least = at;
+    server = servers->slots[slot];
+    leads = server_leads(server);
+    pthread_mutex_lock(&server->lock);
+    server->is_heard = false;
+    /* Once, until it is heard again: an app may know meanwhile how far it is. */
+    if (!leads && !server->was_lost) {
+        server->was_lost = true;
+        server->lost_ms = now_ms;
+        atomic_store(&server->reset_ms, now_ms);
+        atomic_store(&server->is_lost, true);
     }
-    if (!least.is_known)
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* --- the clock --- */
+
+bool servers_doubt(const struct servers *servers, int64_t at_ms)
+{
+    return at_ms <= atomic_load_explicit(&servers->doubt_until_ms, memory_order_relaxed) &&
+           at_ms >= atomic_load_explicit(&servers->doubt_from_ms, memory_order_relaxed);
+}
+
+/* Its times as they would have been by the clock as it is now. reset_ms stays: tokens of before it may have
+ * a time by the old clock. */
+static void shift(struct server *server, int64_t by_ms)
+{
+    pthread_mutex_lock(&server->lock);
+    for (unsigned i = 0; i < server->count; i++) {
+        sample_at(server, i)->before_ms -= by_ms;
+        sample_at(server, i)->after_ms -= by_ms;
+    }
+    for (unsigned i = 0; i < VOICES; i++)
+        server->said[i].after_ms -= by_ms;
+    server->latest_after_ms -= by_ms;
+    server->lost_ms -= by_ms;
+    if (server->as_of_ms > by_ms)
+        server->as_of_ms -= by_ms;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* Set back, all that is remembered goes back with it: what was seen from now on is compared with it as it
+ * must be, and a token of before counts as one of later, which asks for more than it need. Set forward,
+ * nothing has to be done: what is remembered only seems older. */
+void servers_clock(struct servers *servers, int64_t wall_ms, int64_t mono_ms)
+{
+    unsigned count = atomic_load_explicit(&servers->count, memory_order_acquire);
+    int64_t back_ms;
+
+    pthread_mutex_lock(&servers->lock);
+    back_ms = servers->mono_ms ? servers->offset_ms - (wall_ms - mono_ms) : 0;
+    servers->mono_ms = mono_ms;
+    if (back_ms > 0 && back_ms <= STEP_MS) {
+        pthread_mutex_unlock(&servers->lock);
         return;
-    seen->at = position_later(seen->at, least);
-    seen->has_source = false;
-}
-
-struct position servers_lower(struct servers *servers, int slot, int64_t sent_ms)
-{
-    struct server *server = servers->slots[slot];
-    struct position found = { 0 };
-
-    pthread_mutex_lock(&server->lock);
-    if (server->latest_after_ms < sent_ms)
-        found = server_latest(server);
-    for (unsigned i = server->count; i > 0 && !found.is_known; i--)
-        if (sample_at(server, i - 1)->after_ms < sent_ms)
-            found = position_of(sample_at(server, i - 1));
-    pthread_mutex_unlock(&server->lock);
-    return found;
-}
-
-/* When the newest of a primary's samples that are no further than that was begun. The last: of them all. */
-static int64_t primary_as_of(struct server *server, struct position at, int64_t *out_newest_ms)
-{
-    int64_t found_ms = 0;
-    bool is_first = true;
-
-    pthread_mutex_lock(&server->lock);
-    for (unsigned i = server->count; i > 0 && found_ms == 0; i--) {
-        const struct sample *sample = sample_at(server, i - 1);
-
-        if (!sample->as_primary)
-            continue;
-        if (is_first && sample->before_ms > *out_newest_ms)
-            *out_newest_ms = sample->before_ms;
-        is_first = false;
-        /* What was written in that very millisecond may have come after it. */
-        if (position_order(position_of(sample), at) <= 0)
-            found_ms = sample->before_ms - 1;
     }
-    pthread_mutex_unlock(&server->lock);
-    return found_ms;
-}
+    servers->offset_ms = wall_ms - mono_ms;
+    if (back_ms > 0) {
+        int64_t until_ms = wall_ms + back_ms;
 
-static int64_t as_of(struct servers *servers, struct position at, int64_t *out_newest_ms)
-{
-    unsigned count = atomic_load_explicit(&servers->count, memory_order_acquire);
-    int64_t found_ms = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        int64_t one_ms;
-
-        if (!server_leads(servers->slots[i]))
-            continue;
-        one_ms = primary_as_of(servers->slots[i], at, out_newest_ms);
-        if (one_ms > found_ms)
-            found_ms = one_ms;
+        atomic_store(&servers->doubt_from_ms, back_ms < IN_DOUBT_MS ? wall_ms : until_ms - IN_DOUBT_MS);
+        atomic_store(&servers->doubt_until_ms, until_ms);
+        servers->epoch_ms -= back_ms;
+        for (unsigned i = 0; i < count; i++)
+            shift(servers->slots[i], back_ms);
     }
-    return found_ms;
-}
-
-int64_t servers_as_of(struct servers *servers, struct position at)
-{
-    int64_t newest_ms = 0;
-
-    return at.is_known ? as_of(servers, at, &newest_ms) : 0;
-}
-
-/* Measured against the primary's last word, not against now: while the primary is gone nobody falls behind.
- */
-static int64_t measure(struct servers *servers, struct server *server)
-{
-    struct position at = server_latest(server);
-    int64_t newest_ms = 0;
-    int64_t known_ms = as_of(servers, at, &newest_ms);
-    int64_t lag_ms;
-
-    if (newest_ms == 0 || !at.is_known) {
-        lag_ms = atomic_load_explicit(&server->said_lag_ms, memory_order_relaxed);
-        return lag_ms >= 0 ? lag_ms : atomic_load_explicit(&server->lag_ms, memory_order_relaxed);
-    }
-    pthread_mutex_lock(&server->lock);
-    if (known_ms > server->as_of_ms)
-        server->as_of_ms = known_ms;
-    if (server->as_of_ms == 0) /* it is behind all we remember, so it is from now on that we count */
-        server->as_of_ms = newest_ms - 1;
-    lag_ms = newest_ms - 1 - server->as_of_ms;
-    pthread_mutex_unlock(&server->lock);
-    return lag_ms > 0 ? lag_ms : 0;
-}
-
-void servers_measure(struct servers *servers)
-{
-    unsigned count = atomic_load_explicit(&servers->count, memory_order_acquire);
-
-    for (unsigned i = 0; i < count; i++) {
-        struct server *server = servers->slots[i];
-        int64_t lag_ms = server_leads(server) ? 0 : measure(servers, server);
-
-        atomic_store_explicit(&server->lag_ms, lag_ms, memory_order_relaxed);
-    }
-}
-
-/* By the speed of the samples we remember. */
-static int64_t eta_ms(struct server *server, struct position at)
-{
-    struct position latest = server_latest(server);
-    int64_t lag_ms = atomic_load_explicit(&server->lag_ms, memory_order_relaxed);
-    double gap, came = 0;
-    int64_t span_ms = 0;
-
-    if (!latest.is_known || !at.is_known || latest.epoch != at.epoch || latest.value >= at.value)
-        return lag_ms;
-    gap = (double)(at.value - latest.value);
-    pthread_mutex_lock(&server->lock);
-    if (server->count > 1) {
-        const struct sample *oldest = sample_at(server, 0);
-        const struct sample *newest = sample_at(server, server->count - 1);
-
-        span_ms = newest->before_ms - oldest->before_ms;
-        if (oldest->epoch == newest->epoch)
-            came = (double)(newest->value - oldest->value);
-    }
-    pthread_mutex_unlock(&server->lock);
-    if (came <= 0 || span_ms <= 0)
-        return lag_ms;
-    gap = gap * (double)span_ms / came;
-    return gap > ETA_MAX_S * 1000.0 ? ETA_MAX_S * 1000 : (int64_t)gap;
-}
-
-int64_t servers_eta_s(struct servers *servers, const int *slots, unsigned count, struct position at)
-{
-    int64_t least_ms = -1;
-    int64_t seconds;
-
-    for (unsigned i = 0; i < count; i++) {
-        int64_t one_ms = slots[i] < 0 ? -1 : eta_ms(servers->slots[slots[i]], at);
-
-        if (one_ms >= 0 && (least_ms < 0 || one_ms < least_ms))
-            least_ms = one_ms;
-    }
-    seconds = (least_ms + 999) / 1000;
-    return seconds < 1 ? 1 : seconds > ETA_MAX_S ? ETA_MAX_S : seconds;
+    pthread_mutex_unlock(&servers->lock);
 }

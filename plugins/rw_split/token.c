@@ -1,22 +1,11 @@
-#include "token.h"
+#include "token_inside.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MAC_TEXT_SIZE 44  /* 32 bytes in base64url without padding, and a NUL */
+#define AGE_TEXT_SIZE 24  /* "!", its digits, NUL */
 #define SCOPE_MAX     128 /* bytes of a tenant's or a domain's name */
-#define DIGITS_MAX    15
-#define ITEMS_MAX     8 /* of one header or cookie that are looked at */
-
-enum part {
-    PART_FORM,
-    PART_DOMAIN,
-    PART_POSITION,
-    PART_ISSUED,
-    PART_MAC,
-    PARTS
-};
 
 _Static_assert(DOMAIN_TEXT_SIZE == 3 * SCOPE_MAX + 1, "every byte of a domain may take three");
 
@@ -54,10 +43,8 @@ static void put_base64url(const unsigned char in[32], char out[MAC_TEXT_SIZE])
     out[used] = '\0';
 }
 
-/* Signs text for the tenant. A tenant's name has no NUL, so no two pairs make the same bytes. False: too
- * long. */
-static bool sign(const struct keyring *ring, unsigned key, struct weir_str tenant, struct weir_str text,
-                 char out[MAC_TEXT_SIZE])
+bool token_sign(const struct keyring *ring, unsigned key, struct weir_str tenant, struct weir_str text,
+                char out[MAC_TEXT_SIZE])
 {
     char bytes[SCOPE_MAX + 1 + TOKEN_SIZE];
     unsigned char mac[32];
@@ -74,13 +61,12 @@ static bool sign(const struct keyring *ring, unsigned key, struct weir_str tenan
     return true;
 }
 
-static bool is_plain(unsigned char c)
+bool token_is_plain(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
-/* False: the name is too long. */
-static bool put_domain(struct weir_str domain, char out[DOMAIN_TEXT_SIZE])
+bool token_put_domain(struct weir_str domain, char out[DOMAIN_TEXT_SIZE])
 {
     static const char digits[] = "0123456789ABCDEF";
     char *at = out;
@@ -90,7 +76,7 @@ static bool put_domain(struct weir_str domain, char out[DOMAIN_TEXT_SIZE])
     for (size_t i = 0; i < domain.len; i++) {
         unsigned char c = (unsigned char)domain.data[i];
 
-        if (is_plain(c)) {
+        if (token_is_plain(c)) {
             *at++ = (char)c;
             continue;
         }
@@ -102,17 +88,44 @@ static bool put_domain(struct weir_str domain, char out[DOMAIN_TEXT_SIZE])
     return true;
 }
 
+/* FNV-1a, folded. */
+unsigned token_tag(struct weir_str tenant)
+{
+    uint32_t hash = 2166136261u;
+
+    for (size_t i = 0; i < tenant.len; i++)
+        hash = (hash ^ (unsigned char)tenant.data[i]) * 16777619u;
+    return (hash ^ hash >> 16) & 0xffff;
+}
+
+/* "", "!" or "!<age>". */
+static void put_age(const struct token *token, char out[AGE_TEXT_SIZE])
+{
+    int64_t age_ms = token->issued_ms - token->wrote_ms;
+
+    out[0] = '\0';
+    if (token->wrote_ms && age_ms <= 0)
+        return;
+    if (token->wrote_ms && age_ms < TOKEN_LIFE_MS)
+        snprintf(out, AGE_TEXT_SIZE, "!%" PRId64, age_ms);
+    else
+        memcpy(out, "!", 2);
+}
+
 /* domain: as written. */
 static size_t write_one(const struct keyring *ring, struct weir_str tenant, const char *domain,
                         const struct token *token, char out[TOKEN_SIZE])
 {
     char seen[SEEN_TEXT_SIZE];
+    char age[AGE_TEXT_SIZE];
     char mac[MAC_TEXT_SIZE];
     int len;
 
     seen_put(&token->seen, seen);
-    len = snprintf(out, TOKEN_SIZE, "v1.%s.%s.%" PRId64, domain, seen, token->issued_ms);
-    if (!sign(ring, 0, tenant, (struct weir_str){ out, (size_t)len }, mac))
+    put_age(token, age);
+    len = snprintf(out, TOKEN_SIZE, "v1.%s.%s%s@%0*x.%" PRId64, domain, seen, age, TAG_SIZE,
+                   token_tag(tenant), token->issued_ms);
+    if (!token_sign(ring, 0, tenant, (struct weir_str){ out, (size_t)len }, mac))
         return 0;
     len += snprintf(out + len, TOKEN_SIZE - (size_t)len, ".%s", mac);
     return (size_t)len;
@@ -124,7 +137,7 @@ size_t tokens_write(const struct tokens *tokens, const struct keyring *ring, con
     char domain[DOMAIN_TEXT_SIZE];
     size_t len;
 
-    if (!put_domain(scope->domain, domain))
+    if (!token_put_domain(scope->domain, domain))
         return 0;
     len = write_one(ring, scope->tenant, domain, &tokens->own, out);
     for (unsigned i = 0; i < tokens->other_count && len > 0; i++) {
@@ -133,168 +146,11 @@ size_t tokens_write(const struct tokens *tokens, const struct keyring *ring, con
         out[len++] = '~';
         len += write_one(ring, scope->tenant, other->domain, other, out + len);
     }
+    if (len == 0 || tokens->strays.len == 0 || tokens->strays.len >= STRAYS_BYTES)
+        return len;
+    out[len++] = '~';
+    memcpy(out + len, tokens->strays.data, tokens->strays.len);
+    len += tokens->strays.len;
+    out[len] = '\0';
     return len;
-}
-
-/* Cuts text at its dots. False unless there are exactly PARTS parts. */
-static bool split(struct weir_str text, struct weir_str parts[PARTS])
-{
-    unsigned count = 0;
-    size_t from = 0;
-
-    for (size_t i = 0; i <= text.len; i++) {
-        if (i < text.len && text.data[i] != '.')
-            continue;
-        if (count == PARTS)
-            return false;
-        parts[count++] = (struct weir_str){ text.data + from, i - from };
-        from = i + 1;
-    }
-    return count == PARTS;
-}
-
-static bool read_ms(struct weir_str digits, int64_t *out)
-{
-    int64_t value = 0;
-
-    if (digits.len == 0 || digits.len > DIGITS_MAX)
-        return false;
-    for (size_t i = 0; i < digits.len; i++) {
-        if (digits.data[i] < '0' || digits.data[i] > '9')
-            return false;
-        value = value * 10 + (digits.data[i] - '0');
-    }
-    *out = value;
-    return true;
-}
-
-/* In a time that does not depend on where they differ. */
-static bool is_same_secret(const char *a, const char *b, size_t len)
-{
-    unsigned char difference = 0;
-
-    for (size_t i = 0; i < len; i++)
-        difference |= (unsigned char)(a[i] ^ b[i]);
-    return difference == 0;
-}
-
-static bool is_signed(const struct keyring *ring, struct weir_str tenant, struct weir_str text,
-                      struct weir_str mac)
-{
-    struct weir_str head = { text.data, text.len - mac.len - 1 };
-    char want[MAC_TEXT_SIZE];
-
-    if (mac.len != MAC_TEXT_SIZE - 1)
-        return false;
-    for (unsigned key = 0; key < ring->count; key++)
-        if (sign(ring, key, tenant, head, want) && is_same_secret(want, mac.data, mac.len))
-            return true;
-    return false;
-}
-
-static enum token_state read_one(const struct keyring *ring, const struct token_scope *scope,
-                                 const char *domain, struct weir_str text, int64_t now_ms, struct token *out)
-{
-    struct weir_str parts[PARTS];
-    struct weir_str theirs;
-
-    *out = (struct token){ 0 };
-    if (text.len >= TOKEN_SIZE || !split(text, parts))
-        return TOKEN_FORGED;
-    theirs = parts[PART_DOMAIN];
-    if (parts[PART_FORM].len != 2 || memcmp(parts[PART_FORM].data, "v1", 2) != 0 ||
-        theirs.len >= DOMAIN_TEXT_SIZE)
-        return TOKEN_FORGED;
-    if (!read_ms(parts[PART_ISSUED], &out->issued_ms) ||
-        !seen_parse(parts[PART_POSITION], out->issued_ms, &out->seen) ||
-        !is_signed(ring, scope->tenant, text, parts[PART_MAC]))
-        return TOKEN_FORGED;
-
-    /* From here on it is ours. Another weir's clock may be ahead of ours, so a token of the near future
-     * counts. */
-    if (now_ms - out->issued_ms >= TOKEN_LIFE_MS || out->issued_ms - now_ms >= TOKEN_LIFE_MS)
-        return TOKEN_EXPIRED;
-    if (theirs.len == strlen(domain) && memcmp(theirs.data, domain, theirs.len) == 0)
-        return TOKEN_VALID;
-    memcpy(out->domain, theirs.data, theirs.len);
-    out->domain[theirs.len] = '\0';
-    return TOKEN_FOREIGN;
-}
-
-/* Forward only: neither of the two is forgotten. */
-static void merge(struct token *into, const struct token *more)
-{
-    seen_merge(&into->seen, &more->seen);
-    if (into->issued_ms < more->issued_ms)
-        into->issued_ms = more->issued_ms;
-}
-
-/* In its place among the others: the newest are kept. */
-static void keep_other(struct tokens *tokens, const struct token *token)
-{
-    struct token kept = *token;
-    unsigned at = 0;
-
-    for (unsigned i = 0; i < tokens->other_count; i++) {
-        if (strcmp(tokens->others[i].domain, token->domain) != 0)
-            continue;
-        merge(&kept, &tokens->others[i]);
-        tokens->other_count--;
-        memmove(&tokens->others[i], &tokens->others[i + 1],
-                (tokens->other_count - i) * sizeof tokens->others[0]);
-        break;
-    }
-    while (at < tokens->other_count && tokens->others[at].issued_ms >= kept.issued_ms)
-        at++;
-    if (at == TOKENS_MAX - 1)
-        return;
-    if (tokens->other_count == TOKENS_MAX - 1)
-        tokens->other_count--;
-    memmove(&tokens->others[at + 1], &tokens->others[at],
-            (tokens->other_count - at) * sizeof tokens->others[0]);
-    tokens->others[at] = kept;
-    tokens->other_count++;
-}
-
-static struct weir_str trim(struct weir_str text)
-{
-    while (text.len && (text.data[0] == ' ' || text.data[0] == '\t'))
-        text = (struct weir_str){ text.data + 1, text.len - 1 };
-    while (text.len && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
-        text.len--;
-    return text;
-}
-
-static void take_in(struct tokens *tokens, const struct keyring *ring, const struct token_scope *scope,
-                    const char *domain, struct weir_str text, int64_t now_ms)
-{
-    struct token token;
-    enum token_state state;
-
-    if (text.len == 0)
-        return;
-    state = read_one(ring, scope, domain, text, now_ms, &token);
-    tokens->states[state]++;
-    if (state == TOKEN_VALID)
-        merge(&tokens->own, &token);
-    else if (state == TOKEN_FOREIGN)
-        keep_other(tokens, &token);
-}
-
-void tokens_read(struct tokens *tokens, const struct keyring *ring, const struct token_scope *scope,
-                 struct weir_str text, int64_t now_ms)
-{
-    char domain[DOMAIN_TEXT_SIZE];
-    size_t from = 0;
-    unsigned items = 0;
-
-    if (!text.data || !put_domain(scope->domain, domain))
-        return;
-    for (size_t i = 0; i <= text.len && items < ITEMS_MAX; i++) {
-        if (i < text.len && text.data[i] != '~' && text.data[i] != ',')
-            continue;
-        take_in(tokens, ring, scope, domain, trim((struct weir_str){ text.data + from, i - from }), now_ms);
-        from = i + 1;
-        items++;
-    }
 }

@@ -1,6 +1,6 @@
-/* The smallest plugin that loads: it takes no keys and has no opinion on any request. Copy this file, give it
- * a name of its own, then fill in the hooks it needs; those it leaves out are never called. ../README.md goes
- * through it. */
+/* The smallest plugin that loads: it takes no keys and has no opinion on any request. Copy this folder, put a
+ * name of your own for "template" here, in meson.build and in the file's name, then fill in the hooks that it
+ * needs; those it leaves out are never called. weir's plugins/README.md goes through it. */
 #include <weir/plugin.h>
 
 #include <stdio.h>

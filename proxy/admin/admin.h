@@ -55,8 +55,8 @@ struct admin_hooks {
     unsigned lane_count;
     struct tally *const *tallies;
     struct access_log *log; /* NULL: off */
-    /* 0 and nothing, or a malloc'd text of mistakes: the old config stays. */
-    bool (*reload)(void *arg, char **out_mistakes);
+    /* Malloc'd lines, or NULL: warnings, or where it was not taken mistakes. Then the old config stays. */
+    bool (*reload)(void *arg, char **out_lines);
     void (*drain)(void *arg);
     /* False: there is no fleet. NULL: the same. */
     bool (*fleet)(void *arg, struct fleet_state *out);

@@ -23,18 +23,21 @@ static json_t *json_of_lines(const char *text)
 
 void post_reload(struct admin *admin, const struct call *call, struct reply *reply)
 {
-    char *mistakes = NULL;
+    char *text = NULL;
     (void)call;
-    if (admin->hooks.reload(admin->hooks.arg, &mistakes)) {
-        reply_json(reply, 200, json_pack("{s:I}", "generation", (json_int_t)admin_world(admin)->generation));
+    bool is_taken = admin->hooks.reload(admin->hooks.arg, &text);
+    json_t *lines = json_of_lines(text ? text : "");
+    if (is_taken) {
+        reply_json(reply, 200,
+                   json_pack("{s:I, s:o}", "generation", (json_int_t)admin_world(admin)->generation,
+                             "warnings", lines));
     } else {
-        json_t *lines = json_of_lines(mistakes);
         for (size_t i = 0; i < json_array_size(lines); i++)
             log_error("admin: not reloaded: %s", json_string_value(json_array_get(lines, i)));
         reply_problem_with(reply, 422, "bad-config", "the new config was not taken, the old one stays",
                            "mistakes", lines);
     }
-    free(mistakes);
+    free(text);
 }
 
 void post_drain(struct admin *admin, const struct call *call, struct reply *reply)

@@ -165,6 +165,15 @@ static int refused(int status, const json_t *reply)
     return CLIENT_REFUSED;
 }
 
+/* What was done, and yet is not quite as whoever asked may think. */
+static void warn(const json_t *reply)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(reply, "warnings"), i, line)
+        fprintf(stderr, "weir: warning: %s\n", json_string_value(line));
+}
+
 int client_ask(const struct client_peer *peer, const char *target, json_t *body, json_t **out)
 {
     struct buf head, reply;
@@ -192,6 +201,8 @@ int client_ask(const struct client_peer *peer, const char *target, json_t *body,
                : *out            ? CLIENT_DONE
                                  : cannot(peer, "this is no weir");
     }
+    if (code == CLIENT_DONE)
+        warn(*out);
     if (code != CLIENT_DONE) {
         json_decref(*out);
         *out = NULL;

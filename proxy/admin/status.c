@@ -231,6 +231,46 @@ void get_status(struct admin *admin, const struct call *call, struct reply *repl
 
 /* --- latency --- */
 
+/* A mistyped one would look as if there were nothing to tell. */
+static bool parameters_are_known(struct str query, const char *const *names, unsigned count,
+                                 struct reply *reply)
+{
+    struct str pair;
+    while (str_split(&query, '&', &pair)) {
+        ptrdiff_t equals = str_find(pair, '=');
+        struct str name = equals < 0 ? pair : str_n(pair.data, (size_t)equals);
+        bool is_known = name.len == 0;
+        for (unsigned i = 0; i < count; i++)
+            is_known = is_known || str_eq(name, str_of(names[i]));
+        if (is_known)
+            continue;
+        reply_problem(reply, 400, "bad-query",
+                      "unknown parameter \"%.*s\"; allowed: tenant version route stage", STR_FMT(name));
+        return false;
+    }
+    return true;
+}
+
+static bool stage_is_known(struct str stage, struct reply *reply)
+{
+    struct buf allowed;
+    if (stage.len == 0 || str_eq(stage, STR("total")) || str_eq(stage, STR("*")))
+        return true;
+    buf_init(&allowed);
+    for (unsigned i = 0; i < STAGE_COUNT; i++) {
+        if (str_eq(stage, str_of(stage_word((enum stage_time)i)))) {
+            buf_fini(&allowed);
+            return true;
+        }
+        buf_printf(&allowed, " %s", stage_word((enum stage_time)i));
+    }
+    reply_problem(reply, 400, "bad-query",
+                  "there is no stage \"%.*s\"; allowed: total, * for all, or one of%.*s", STR_FMT(stage),
+                  STR_FMT(buf_str(&allowed)));
+    buf_fini(&allowed);
+    return false;
+}
+
 void get_latency(struct admin *admin, const struct call *call, struct reply *reply)
 {
     static const char *const names[] = { "tenant", "version", "route", "stage" };
@@ -238,15 +278,19 @@ void get_latency(struct admin *admin, const struct call *call, struct reply *rep
     struct str *const values[] = { &query.tenant, &query.version, &query.route, &query.stage };
     char *decoded[COUNT_OF(names)] = { NULL };
 
+    if (!parameters_are_known(call->ask->msg->query, names, COUNT_OF(names), reply))
+        return;
     for (unsigned i = 0; i < COUNT_OF(names); i++) {
         if (query_find(call->ask->msg->query, str_of(names[i]), values[i]) &&
             !(decoded[i] = api_decode(*values[i], values[i])))
             reply->is_broken = true;
     }
-    reply_text(reply, 200, "application/json", STR(""));
-    if (!series_latency_json(admin->hooks.city->labels, admin->hooks.tallies, admin->hooks.lane_count, &query,
-                             &reply->body))
-        reply->is_broken = true;
+    if (stage_is_known(query.stage, reply)) {
+        reply_text(reply, 200, "application/json", STR(""));
+        if (!series_latency_json(admin->hooks.city->labels, admin->hooks.tallies, admin->hooks.lane_count,
+                                 &query, &reply->body))
+            reply->is_broken = true;
+    }
     for (unsigned i = 0; i < COUNT_OF(names); i++)
         free(decoded[i]);
 }

@@ -61,3 +61,8 @@ uint64_t hash_stream_end(const struct hash_stream *stream)
 {
     return XXH64_digest((const XXH64_state_t *)(const void *)stream->state);
 }
+
+unsigned hash_library_version(void)
+{
+    return XXH_versionNumber();
+}

@@ -28,6 +28,9 @@ void hash_stream_start(struct hash_stream *stream);
 void hash_stream_add(struct hash_stream *stream, const void *data, size_t len);
 uint64_t hash_stream_end(const struct hash_stream *stream);
 
+/* Of xxhash, as 801 for 0.8.1. */
+unsigned hash_library_version(void);
+
 /* Fills out with the system's randomness (getrandom). False on failure. */
 bool random_fill(void *out, size_t len);
 

@@ -36,7 +36,8 @@ struct cache *cache_new(const struct cache_options *options)
     cache->shard_bits = shard_bits_of(options);
     cache->limit = options->memory_bytes;
     cache->object_max = options->object_max_bytes;
-    cache->all_purged_ns = INT64_MIN;
+    cache->began_ns = options->began_ns;
+    cache->all_purged_ns = options->began_ns ? options->began_ns : INT64_MIN;
     for (unsigned i = 0; i < PURGE_SLOTS; i++)
         cache->purged_ns[i] = INT64_MIN;
     for (unsigned i = 0; i < TAG_SLOTS; i++)
@@ -88,6 +89,11 @@ void cache_unref(struct cache *cache)
     store_fini(&cache->store);
     shares_fini(&cache->shares);
     free(cache);
+}
+
+int64_t cache_began_ns(const struct cache *cache)
+{
+    return cache->began_ns;
 }
 
 void cache_set(struct cache *cache, const struct cache_options *options)

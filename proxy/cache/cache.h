@@ -33,10 +33,14 @@ struct cache_options {
     uint64_t memory_bytes; /* the budget */
     uint64_t object_max_bytes;
     unsigned shards; /* power of two; 0: a default */
+    /* cache_new: monotonic ns; 0: long ago. What was invalidated before is not known: a reply that may be
+     * older than this is not taken in. */
+    int64_t began_ns;
 };
 
 struct cache *cache_new(const struct cache_options *options);
-void cache_free(struct cache *cache); /* no flights left, no readers of growing objects */
+int64_t cache_began_ns(const struct cache *cache); /* as in the options */
+void cache_free(struct cache *cache);              /* no flights left, no readers of growing objects */
 /* A reload. Shrinking evicts at once. */
 void cache_set(struct cache *cache, const struct cache_options *options);
 

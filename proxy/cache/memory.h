@@ -104,6 +104,7 @@ struct cache {
     struct witness *witnesses[WITNESS_SLOTS]; /* borrowed: each leaves when its last reference goes */
     _Atomic int64_t purged_ns[PURGE_SLOTS];   /* a tenant's last purge, by its name's hash: as invalid_ns */
     _Atomic int64_t tag_purged_ns[TAG_SLOTS]; /* a tag's last purge, by its tag_hash() */
+    int64_t began_ns;                         /* what was before is not known */
     _Atomic int64_t all_purged_ns;
     _Atomic uint64_t stored;
     _Atomic uint64_t evicted;

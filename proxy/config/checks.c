@@ -37,8 +37,7 @@ void check_version_name(struct reading *r, const char *who, const struct str *na
                    STR_FMT(*name), guess_text(&guess, meant, sizeof meant));
 }
 
-/* The same address may be written in two ways; port 0 is another one each time. */
-static bool is_same_address(const struct addr *a, const struct addr *b)
+bool check_is_same_address(const struct addr *a, const struct addr *b)
 {
     if (a->text[0] == '\0' || b->text[0] == '\0' || a->kind != b->kind)
         return false;
@@ -55,12 +54,12 @@ static void check_listens(struct reading *r)
     for (unsigned i = 0; i < config->listen_count; i++) {
         const struct config_listen *listen = &config->listens[i];
         for (unsigned j = 0; j < i; j++) {
-            if (is_same_address(&listen->address, &config->listens[j].address))
+            if (check_is_same_address(&listen->address, &config->listens[j].address))
                 config_mistake(r->mistakes, reading_mark(r, &listen->address),
                                "listen: %s is here twice; the first is on line %d", listen->address.text,
                                config->listens[j].mark.line);
         }
-        if (is_same_address(&listen->address, &config->admin.address))
+        if (check_is_same_address(&listen->address, &config->admin.address))
             config_mistake(r->mistakes, reading_mark(r, &listen->address),
                            "listen: %s is the admin address too; take another one for one of them",
                            listen->address.text);
@@ -78,52 +77,9 @@ static void check_admin(struct reading *r)
     if (reading_has(r, &admin->token))
         return; /* it is there, and wrong by itself */
     config_mistake(r->mistakes, reading_mark(r, &admin->address),
-                   "admin: %s can be reached by others; allowed: an address on loopback, unix:/path, or "
-                   "{address: ..., token: \"${WEIR_ADMIN_TOKEN}\"}",
+                   "admin: %s can be reached by others; allowed: an address on loopback, unix:/path, or, in "
+                   "a config file, {address: ..., token: \"${WEIR_ADMIN_TOKEN}\"}",
                    admin->address.text);
-}
-
-/* The server's n-th address, primaries first. */
-static const struct addr *server_at(const struct config_upstream *upstream, unsigned n)
-{
-    return n < upstream->primary_count ? &upstream->primaries[n]
-                                       : &upstream->replicas[n - upstream->primary_count];
-}
-
-static void check_servers(struct reading *r, const struct config_upstream *upstream)
-{
-    unsigned count = upstream->primary_count + upstream->replica_count;
-    for (unsigned i = 0; i < count; i++) {
-        const struct addr *server = server_at(upstream, i);
-        if (server->text[0] != '\0' && server->kind != ADDR_UNIX && server->port == 0)
-            config_mistake(r->mistakes, reading_mark(r, server), "a server's port must be 1 to 65535");
-        for (unsigned j = 0; j < i; j++) {
-            if (!is_same_address(server, server_at(upstream, j)))
-                continue;
-            config_mistake(r->mistakes, reading_mark(r, server),
-                           "%s is here twice; the first is on line %d: each server once, with one role",
-                           server->text, reading_mark(r, server_at(upstream, j)).line);
-            break;
-        }
-    }
-}
-
-static void check_upstreams(struct reading *r)
-{
-    const struct config *config = r->config;
-    for (unsigned i = 0; i < config->upstream_count; i++) {
-        const struct config_upstream *upstream = &config->upstreams[i];
-        check_servers(r, upstream);
-        for (unsigned j = 0; j < upstream->plugin_count; j++) {
-            for (unsigned k = 0; k < j; k++) {
-                if (upstream->plugins[j].name.data &&
-                    str_eq(upstream->plugins[j].name, upstream->plugins[k].name))
-                    config_mistake(r->mistakes, upstream->plugins[j].mark,
-                                   "plugin %.*s is here twice; the first is on line %d",
-                                   STR_FMT(upstream->plugins[j].name), upstream->plugins[k].mark.line);
-            }
-        }
-    }
 }
 
 void reading_check(struct reading *r)

@@ -21,6 +21,7 @@ struct config *config_ref(struct config *config)
 struct config *config_unref(struct config *config)
 {
     if (config && __atomic_sub_fetch(&config->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        config_mistakes_fini(&config->warnings);
         arena_fini(&config->arena);
         free(config);
     }
@@ -52,6 +53,12 @@ static int by_line(const void *a, const void *b)
     if ((one->line == 0) != (two->line == 0))
         return one->line == 0 ? 1 : -1; /* of the file as a whole: last */
     return one->line != two->line ? one->line - two->line : one->column - two->column;
+}
+
+static void sort(struct config_mistakes *mistakes)
+{
+    if (mistakes->count > 0)
+        qsort(mistakes->rows, mistakes->count, sizeof *mistakes->rows, by_line);
 }
 
 static struct config *config_new(const char *name)
@@ -89,8 +96,9 @@ static struct config *read_text(struct str yaml, const char *name, struct str fo
             reading_check(&r);
     }
     bool ok = root && !r.is_out_of_memory && mistakes->count == 0;
-    if (mistakes->count > 0)
-        qsort(mistakes->rows, mistakes->count, sizeof *mistakes->rows, by_line);
+    sort(mistakes);
+    if (ok)
+        sort(&r.config->warnings);
     map_free(r.places);
     arena_fini(&r.scratch);
     return ok ? r.config : config_unref(r.config);

@@ -17,8 +17,9 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-#define NEVER    (-1)
-#define ADAPTIVE 0 /* limit_concurrency: found by measuring (not built yet) */
+#define NEVER      (-1)
+#define DOMAIN_MAX 128 /* bytes of an upstream's domain */
+#define ADAPTIVE   0   /* limit_concurrency: found by measuring (not built yet) */
 
 /* Where in the file a thing was named, for mistakes that are only found later (plugins). */
 struct config_mark {
@@ -272,8 +273,21 @@ struct config_cache {
 
 struct config_log {
     bool has_access;
-    struct str path; /* "stderr", "stdout" or a file */
-    int level;       /* enum log_level */
+    struct str path;         /* "stderr", "stdout" or a file */
+    int level;               /* enum log_level */
+    struct config_mark mark; /* where path was said; line 0: nowhere */
+};
+
+/* One mistake, as it is printed: FILE:LINE:COL: text. */
+struct config_mistake {
+    struct config_mark mark;
+    char *text;
+};
+
+struct config_mistakes {
+    struct config_mistake *rows;
+    unsigned count;
+    unsigned size;
 };
 
 struct config {
@@ -296,19 +310,8 @@ struct config {
     struct config_log log;
     struct str *plugin_dirs; /* from the file; the build's own folder is added by main */
     unsigned plugin_dir_count;
-    int references; /* atomic */
-};
-
-/* One mistake, as it is printed: FILE:LINE:COL: text. */
-struct config_mistake {
-    struct config_mark mark;
-    char *text;
-};
-
-struct config_mistakes {
-    struct config_mistake *rows;
-    unsigned count;
-    unsigned size;
+    struct config_mistakes warnings; /* what is allowed, and most likely not meant; sorted */
+    int references;                  /* atomic */
 };
 
 /* Reads and checks a file. Returns NULL and every mistake found when there is one, sorted by line; NULL

@@ -33,6 +33,15 @@ static void set_absent(struct reading *r, const struct setting *map, char *base)
     }
 }
 
+static bool has_large_port(struct str text)
+{
+    uint64_t port;
+    size_t at = text.len;
+    while (at > 0 && text.data[at - 1] != ':')
+        at--;
+    return at > 0 && str_to_u64(str_from(text, at), &port) && port > UINT16_MAX;
+}
+
 /* "30" where "30s" was meant: what a bare number most likely lacks. */
 static bool guess_unit(const struct setting *setting, struct str text, char *out, size_t size)
 {
@@ -50,6 +59,8 @@ static bool guess_unit(const struct setting *setting, struct str text, char *out
         snprintf(out, size, "; did you mean \"%.*s%s\"?", STR_FMT(text), unit);
     else if (is_number && setting->kind == SETTING_ADDRESS)
         snprintf(out, size, "; did you mean \"127.0.0.1:%.*s\"?", STR_FMT(text));
+    else if (setting->kind == SETTING_ADDRESS && has_large_port(text))
+        snprintf(out, size, "; a port is at most %d", UINT16_MAX);
     else if (setting->kind == SETTING_SIZE && text.len > 1 && strchr("KMGT", last) &&
              str_to_u64(str_n(text.data, text.len - 1), &number))
         snprintf(out, size, "; did you mean \"%.*s%ciB\"?", (int)text.len - 1, text.data, last);
@@ -120,6 +131,9 @@ static void scalar_mistake(struct reading *r, const struct setting *setting, con
     } else if (result == SCALAR_RANGE) {
         config_mistake(r->mistakes, node->mark, "%.*s: %.*s is out of range; allowed: %.*s", STR_FMT(key),
                        STR_FMT(buf_str(&shown)), STR_FMT(buf_str(&allowed)));
+    } else if (node->text.len == 0) {
+        config_mistake(r->mistakes, node->mark, "%.*s: it is empty; allowed: %.*s", STR_FMT(key),
+                       STR_FMT(buf_str(&allowed)));
     } else {
         guess_scalar(setting, node->text, meant, sizeof meant);
         config_mistake(r->mistakes, node->mark, "%.*s: %.*s is wrong; allowed: %.*s%s", STR_FMT(key),

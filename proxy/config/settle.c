@@ -118,6 +118,7 @@ void reading_settle(struct reading *r)
     settle_tenants(r);
     settle_versions(&config->versions);
     config->cache.redis.mark = reading_mark(r, &config->cache.redis.url);
+    config->log.mark = reading_mark(r, &config->log.path);
     for (unsigned i = 0; i < config->upstream_count; i++)
         settle_plugins(r, &config->upstreams[i]);
     for (unsigned i = 0; i < config->route_count; i++) {

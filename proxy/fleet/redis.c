@@ -330,3 +330,11 @@ bool redis_subscribe(struct redis *redis, struct str channel, redis_message_fn *
     redis->on_message_arg = arg;
     return true;
 }
+
+#define TEXT_OF(number)     #number
+#define VERSION_OF(a, b, c) TEXT_OF(a) "." TEXT_OF(b) "." TEXT_OF(c)
+
+const char *redis_library_version(void)
+{
+    return VERSION_OF(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+}

@@ -22,6 +22,9 @@
 
 struct loop;
 
+/* Of hiredis, "0.14.1". */
+const char *redis_library_version(void);
+
 /* --- where it is --- */
 
 #define REDIS_ADDRS_MAX 8

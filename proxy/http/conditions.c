@@ -125,10 +125,15 @@ enum head_says head_says_of(struct str etag, struct str last_modified, int64_t l
         return HEAD_SAYS_NOTHING;
     struct str new_etag = message_value(reply, FIELD_ETAG);
     struct str new_modified = message_value(reply, FIELD_LAST_MODIFIED);
+    bool is_confirmed = (new_etag.len > 0 && str_eq(new_etag, etag)) ||
+                        (new_modified.len > 0 && str_eq(new_modified, last_modified));
     bool is_other = (new_etag.len > 0 && !str_eq(new_etag, etag)) ||
                     (new_modified.len > 0 && !str_eq(new_modified, last_modified)) ||
                     (reply->has_length && length >= 0 && reply->content_length != (uint64_t)length);
-    return is_other ? HEAD_INVALIDATES : HEAD_UPDATES;
+    if (is_other)
+        return HEAD_INVALIDATES;
+    /* The same length is no sign of the same content. */
+    return is_confirmed ? HEAD_UPDATES : HEAD_SAYS_NOTHING;
 }
 
 bool last_modified_is_strong(struct str last_modified, struct str date, int64_t now_s)

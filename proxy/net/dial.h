@@ -2,6 +2,7 @@
 #ifndef NET_DIAL_H
 #define NET_DIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -17,6 +18,8 @@ struct tls_client;
 struct endpoint;
 
 struct endpoint *endpoint_new(const struct addr *addr); /* starts the first look-up if addr is a name */
+/* Its name was looked up, and there is no address: none now, and none before. */
+bool endpoint_is_lost(struct endpoint *endpoint);
 struct endpoint *endpoint_ref(struct endpoint *endpoint);
 struct endpoint *endpoint_unref(struct endpoint *endpoint); /* NULL is fine; returns NULL */
 

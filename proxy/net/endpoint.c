@@ -235,3 +235,11 @@ void endpoint_set_first(struct endpoint *endpoint, unsigned index)
         endpoint->addresses.first = index;
     pthread_mutex_unlock(&endpoint->lock);
 }
+
+bool endpoint_is_lost(struct endpoint *endpoint)
+{
+    pthread_mutex_lock(&endpoint->lock);
+    bool is_lost = endpoint->is_looked_up && endpoint->addresses.count == 0;
+    pthread_mutex_unlock(&endpoint->lock);
+    return is_lost;
+}

@@ -10,6 +10,8 @@
 #include "net/wheel.h"
 
 #define WALL_CHECK_NS (100 * NS_PER_MS)
+#define WALL_TRIES    8
+#define WALL_CLOSE_NS 5000
 
 struct loop {
     struct event_base *base;
@@ -136,12 +138,31 @@ int64_t loop_now_ns(struct loop *loop)
     return LIKELY(loop->now_ns != 0) ? loop->now_ns : loop_tick_ns(loop);
 }
 
+/* By how much the wall clock is ahead of the other one. Who is put aside between reading the two would get it
+ * wrong by as much, for as long as it is kept: a reply would count as asked for later than it was, and as
+ * knowing of a write that it does not know, or a purge as earlier. So the closest of some readings counts. */
+static int64_t wall_offset_ns(void)
+{
+    int64_t offset_ns = 0;
+    int64_t closest_ns = INT64_MAX;
+    for (unsigned i = 0; i < WALL_TRIES && closest_ns > WALL_CLOSE_NS; i++) {
+        int64_t before_ns = clock_mono_ns();
+        int64_t wall_ns = clock_wall_ns();
+        int64_t apart_ns = clock_mono_ns() - before_ns;
+        if (apart_ns >= closest_ns)
+            continue;
+        closest_ns = apart_ns;
+        offset_ns = wall_ns - before_ns - apart_ns / 2;
+    }
+    return offset_ns;
+}
+
 int64_t loop_wall_ms(struct loop *loop)
 {
     int64_t now_ns = loop_now_ns(loop);
     /* The wall clock may be set at any time; a tenth of a second later is soon enough to notice. */
     if (loop->wall_checked_ns == 0 || now_ns - loop->wall_checked_ns > WALL_CHECK_NS) {
-        loop->wall_offset_ns = clock_wall_ns() - now_ns;
+        loop->wall_offset_ns = wall_offset_ns();
         loop->wall_checked_ns = now_ns;
     }
     return (now_ns + loop->wall_offset_ns) / NS_PER_MS;

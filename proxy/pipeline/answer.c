@@ -6,6 +6,7 @@
 #include "http/date.h"
 #include "pipeline/client.h"
 #include "pipeline/fetch.h"
+#include "pipeline/own_cookie.h"
 #include "pipeline/parts.h"
 #include "policy/ratelimit.h"
 
@@ -79,9 +80,12 @@ static void put_cache_status(const struct request *req, struct writer *w, int64_
         writer_put(w, STR("; collapsed"));
     if (req->is_peer_trusted)
         put_key(req, w);
-    if (req->cache_detail) {
+    /* Where it went nowhere, why not is all there is to say. */
+    bool is_refused = req->answer == ANSWERS_PROBLEM && req->attempts == 0 && req->forwarded != FWD_NONE;
+    const char *detail = req->cache_detail || !is_refused ? req->cache_detail : err_word(req->err);
+    if (detail) {
         writer_put(w, STR("; detail="));
-        writer_put(w, str_of(req->cache_detail));
+        writer_put(w, str_of(detail));
     }
     writer_put(w, STR("\r\n"));
 }
@@ -97,18 +101,29 @@ static void put_rate(const struct request *req, struct writer *w)
     writer_field(w, STR("RateLimit"), str_n(text, len));
 }
 
-/* The read-your-writes token, for API clients as a field and for browsers as a cookie. */
-static void put_token(const struct request *req, struct writer *w)
+static void put_token_cookie(const struct request *req, struct str name, struct writer *w)
 {
     char age[32];
     int len = snprintf(age, sizeof age, "%lld", (long long)req->token_age_s);
-    writer_field(w, STR("Weir-Position"), req->token);
-    writer_put(w, STR("Set-Cookie: weir_position="));
+    writer_put(w, STR("Set-Cookie: "));
+    writer_put(w, name);
+    writer_put(w, STR("="));
     writer_put(w, req->token);
     writer_put(w, STR("; Path=/; Max-Age="));
     writer_put(w, str_n(age, (size_t)len));
     writer_put(w, req->is_https ? STR("; HttpOnly; SameSite=Lax; Secure\r\n")
                                 : STR("; HttpOnly; SameSite=Lax\r\n"));
+}
+
+/* The read-your-writes token, for API clients as a field and for browsers as a cookie. Of two replies at once
+ * a browser keeps the cookie of the one that came last, which may be an older read's: so what a write left
+ * has a cookie of its own besides, that only writes replace. */
+static void put_token(const struct request *req, struct writer *w)
+{
+    writer_field(w, STR("Weir-Position"), req->token);
+    put_token_cookie(req, OWN_COOKIE, w);
+    if (req->token_is_of_write)
+        put_token_cookie(req, OWN_WRITE_COOKIE, w);
 }
 
 static void put_ours(const struct request *req, struct writer *w, int64_t ttl_ms)
@@ -123,6 +138,8 @@ static void put_ours(const struct request *req, struct writer *w, int64_t ttl_ms
         put_rate(req, w);
     if (req->token.data)
         put_token(req, w);
+    for (const struct reply_field *field = req->reply_fields; field; field = field->next)
+        writer_field(w, field->name, field->value);
     if (req->msg.first[FIELD_WEIR_TRACE] && answer_is_traced(req))
         answer_put_trace(req, w);
 }

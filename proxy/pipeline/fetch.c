@@ -42,7 +42,9 @@ static bool has_upload_to_send(struct request *req)
     if (buf_len(&req->upload_buf) > room)
         return true;
     /* Who asked to be told "continue" before a large body asks the app, not us. */
-    return req->wants_continue && (req->msg.framing != FRAMING_LENGTH || req->msg.content_length > room);
+    if (req->msg.framing != FRAMING_LENGTH) /* how large, nobody knows; but a plugin may want to see it */
+        return req->wants_continue && req->keep_body_bytes == 0;
+    return req->wants_continue && req->msg.content_length > room;
 }
 
 static void stop_upload(struct request *req)
@@ -196,7 +198,8 @@ static bool is_leaders_own(const struct request *req, int err)
 {
     bool is_limit = err == ERR_QUEUE_FULL || err == ERR_QUEUE_TIMEOUT || err == ERR_SHED;
     return (req->errand && is_limit) || err == ERR_TENANT_CONCURRENCY || err == ERR_HEAD_TOO_LARGE ||
-           err == ERR_PLUGIN_REFUSED || err == ERR_POSITION_BEHIND;
+           err == ERR_PLUGIN_REFUSED || err == ERR_POSITION_BEHIND || err == ERR_WRITE_HELD ||
+           err == ERR_REPLAY_LOOP || err == ERR_REPLAY_TOO_LARGE;
 }
 
 void fetch_failed(struct fetch *fetch)
@@ -222,8 +225,21 @@ void fetch_failed(struct fetch *fetch)
     request_drop(req);
 }
 
+void fetch_given_up(struct fetch *fetch, int status)
+{
+    struct plugin_verdict verdict;
+    if (fetch->is_over || fetch->has_head || fetch->flight) /* a flight's goes on for who waits */
+        return;
+    fetch->has_reached =
+        fetch->has_reached || (fetch->exchange && exchange_connected_ns(fetch->exchange) > 0);
+    if (fetch->has_reached)
+        plugins_answered(fetch, NULL, status, &verdict);
+}
+
 void fetch_detach(struct fetch *fetch)
 {
+    if (fetch->is_attached && !fetch->flight && !fetch->req->is_told)
+        fetch_given_up(fetch, 0); /* the client left */
     fetch->is_attached = false;
     if (fetch->req->fetch == fetch)
         fetch->req->fetch = NULL;

@@ -47,8 +47,10 @@ struct fetch {
     bool is_held;
     int64_t held_ns;
     bool is_hold_over;
-    bool holds_again; /* when this hold is over another one may follow */
-    int64_t held_ms;  /* by all holds so far */
+    bool has_waited;      /* it was held since its last attempt */
+    bool holds_again;     /* when this hold is over another one may follow */
+    int64_t held_sum_ns;  /* by all holds so far */
+    uint64_t stood_still; /* bits by index: those that gave no answer in time */
 
     /* permit */
     struct line_waiter waiter;
@@ -68,6 +70,7 @@ struct fetch {
     int64_t began_ns;
     int64_t permit_ns;
     int64_t sent_wall_ms;
+    enum server_role role_asked; /* the server's, when it was sent: a failover may come before the reply */
     int64_t head_ns;
     const struct body_in *trailers; /* of the reply, during its last batch */
     const struct message *reply;    /* while its head is being looked at */
@@ -107,6 +110,10 @@ struct fetch *fetch_new(struct request *req, struct flight *flight);
 
 /* Its request left: a pass-through fetch ends, a flight's goes on if somebody else is interested. */
 void fetch_detach(struct fetch *fetch);
+
+/* It is given up before a head came: plugins hear of what a server may have begun with (a write that may have
+ * happened). status: what the client gets; 0: nothing. */
+void fetch_given_up(struct fetch *fetch, int status);
 
 /* It failed before a head could be handed on: whoever waits is told fetch->err. pipeline.c's call. */
 void fetch_failed(struct fetch *fetch);

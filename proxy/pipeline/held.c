@@ -54,8 +54,16 @@ bool held_remove(struct held *held, struct fetch *fetch)
     return is_there;
 }
 
-void held_wake(struct held *held)
+static _Thread_local uint64_t own_wakes;
+
+uint64_t held_own_wakes(void)
 {
+    return own_wakes;
+}
+
+void held_wake(struct held *held, bool is_own)
+{
+    own_wakes += is_own;
     pthread_mutex_lock(&held->lock);
     __atomic_store_n(&held->wakes, held->wakes + 1, __ATOMIC_RELEASE);
     while (!list_is_empty(&held->fetches)) {

@@ -1,98 +1,15 @@
-/* Finding, loading and keeping plugins. Their hooks are called in plugin_hooks.c. */
-#include <dlfcn.h>
-#include <errno.h>
+/* Instances of plugins: their life, and their ticks. Their files are found in plugin_library.c, their hooks
+ * called in plugin_hooks.c. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "pipeline/plugin_host.h"
+#include "pipeline/plugin_library.h"
 #include "pipeline/plugin_upstream.h"
 
-#define PATH_SIZE 1024
-
-/* A plugin runs as weir: nobody but its owner and weir's own user may be able to put one there. */
-static bool is_safe(const char *path, char *error, size_t size)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return false;
-    if ((st.st_mode & S_IWOTH) || (st.st_uid != 0 && st.st_uid != geteuid())) {
-        snprintf(error, size,
-                 "%s may be written to by others: chmod o-w it, and let root or weir's user own it", path);
-        return false;
-    }
-    return true;
-}
-
-/* DIR/NAME/NAME.so or DIR/NAME.so. False with an error set: it is there, but must not be loaded. */
-static bool find_in(const char *dir, const char *name, char *path, char *error, size_t size)
-{
-    for (unsigned i = 0; i < 2; i++) {
-        int n = i == 0 ? snprintf(path, PATH_SIZE, "%s/%s/%s.so", dir, name, name)
-                       : snprintf(path, PATH_SIZE, "%s/%s.so", dir, name);
-        if (n <= 0 || n >= PATH_SIZE || access(path, F_OK) != 0)
-            continue;
-        char own[PATH_SIZE];
-        snprintf(own, sizeof own, "%.*s", (int)(strrchr(path, '/') - path), path);
-        return is_safe(dir, error, size) && is_safe(own, error, size) && is_safe(path, error, size);
-    }
-    return false;
-}
-
-static bool find(const struct config *config, const char *name, const char *build_dir, char *path,
-                 char *error, size_t size)
-{
-    error[0] = '\0';
-    for (unsigned i = 0; i < config->plugin_dir_count; i++) {
-        if (find_in(config->plugin_dirs[i].data, name, path, error, size))
-            return true;
-        if (error[0])
-            return false;
-    }
-    if (build_dir && find_in(build_dir, name, path, error, size))
-        return true;
-    if (!error[0])
-        snprintf(error, size, "plugin \"%s\" was not found in the %u configured folder%s%s%s", name,
-                 config->plugin_dir_count, config->plugin_dir_count == 1 ? "" : "s",
-                 build_dir ? " or in " : "", build_dir ? build_dir : "");
-    return false;
-}
-
-static bool has_right_abi(const struct weir_plugin *abi, const char *name, char *error, size_t size)
-{
-    if (abi->abi_major != WEIR_PLUGIN_ABI_MAJOR || abi->abi_minor > WEIR_PLUGIN_ABI_MINOR) {
-        snprintf(error, size,
-                 "plugin \"%s\" was built for plugin ABI %u.%u, this weir speaks %d.%d (major must be equal, "
-                 "minor at most this)",
-                 name, abi->abi_major, abi->abi_minor, WEIR_PLUGIN_ABI_MAJOR, WEIR_PLUGIN_ABI_MINOR);
-        return false;
-    }
-    if (!WEIR_HAS(abi, destroy) || !abi->configure || !abi->destroy || !abi->name ||
-        strcmp(abi->name, name) != 0) {
-        snprintf(error, size,
-                 "plugin \"%s\" is broken: it has no configure or destroy, or calls itself something else",
-                 name);
-        return false;
-    }
-    return true;
-}
-
-static bool open_library(struct plugin *plugin, const char *path, char *error, size_t size)
-{
-    plugin->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!plugin->library) {
-        snprintf(error, size, "plugin \"%s\" does not load: %s", plugin->name, dlerror());
-        return false;
-    }
-    plugin->abi = dlsym(plugin->library, "weir_plugin");
-    if (!plugin->abi) {
-        snprintf(error, size, "%s is no plugin: it exports no \"weir_plugin\"", path);
-        return false;
-    }
-    return has_right_abi(plugin->abi, plugin->name, error, size);
-}
+#define END_WAIT_S 5 /* at the process' end, for a tick */
 
 /* --- the end --- */
 
@@ -105,11 +22,9 @@ static void end(struct plugin *plugin)
 {
     if (plugin->self)
         plugin->abi->destroy(plugin->self);
-    plugin_upstream_drop(plugin->face);
+    plugin_upstream_drop(plugin->upstream.face);
 }
 
-/* The library stays loaded: its code may still be on another thread's stack (thread-local destructors), and a
- * reload would map it again anyway. */
 static void release(struct plugin *plugin)
 {
     pthread_mutex_destroy(&plugin->tick_lock);
@@ -150,13 +65,28 @@ static struct plugin *take_ended(bool is_waiting)
     return taken;
 }
 
+/* False: it does not come back from its tick, and is left there. */
+static bool join_ticker(struct plugin *plugin)
+{
+    struct timespec until;
+    if (atomic_load(&plugin->is_over))
+        return pthread_join(plugin->ticker, NULL) == 0;
+    clock_gettime(CLOCK_REALTIME, &until); /* the only clock it takes; at worst the wait is another one */
+    until.tv_sec += END_WAIT_S;
+    if (pthread_timedjoin_np(plugin->ticker, NULL, &until) == 0)
+        return true;
+    log_warn("plugin %s: its tick has not come back for %d s: weir ends without it", plugin->name,
+             END_WAIT_S);
+    return false;
+}
+
 static void join_ended(bool is_waiting)
 {
     struct plugin *plugin = take_ended(is_waiting);
     while (plugin) {
         struct plugin *next = plugin->next_ended;
-        pthread_join(plugin->ticker, NULL);
-        release(plugin);
+        if (join_ticker(plugin))
+            release(plugin);
         plugin = next;
     }
 }
@@ -185,7 +115,7 @@ static void *tick_thread(void *arg)
         pthread_mutex_lock(&plugin->tick_lock);
         if (atomic_load(&plugin->is_ending))
             break;
-        int64_t until = clock_wall_ns() + plugin->abi->tick_ms * NS_PER_MS;
+        int64_t until = clock_mono_ns() + plugin->abi->tick_ms * NS_PER_MS;
         struct timespec ts = { until / NS_PER_S, until % NS_PER_S };
         pthread_cond_timedwait(&plugin->tick_over, &plugin->tick_lock, &ts);
     }
@@ -205,12 +135,21 @@ static bool start_ticking(struct plugin *plugin)
 
 /* --- lifecycle --- */
 
+/* By the clock that never jumps: a wall clock set back by an hour must not stop ticks for an hour. */
+static void init_tick_over(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
 struct plugin *plugin_new(const struct config *config, const struct config_upstream *upstream,
-                          const struct config_plugin *row, const char *build_dir, struct weir_upstream *face,
+                          const struct config_plugin *row, const char *build_dir, struct face *face,
                           char *error, size_t error_size)
 {
-    char path[PATH_SIZE];
-    char said[256] = "";
+    char said[1024] = "";
     struct plugin *plugin = calloc(1, sizeof *plugin);
 
     join_ended(false);
@@ -219,19 +158,19 @@ struct plugin *plugin_new(const struct config *config, const struct config_upstr
         return NULL;
     atomic_init(&plugin->references, 1);
     pthread_mutex_init(&plugin->tick_lock, NULL);
-    pthread_cond_init(&plugin->tick_over, NULL);
-    plugin->face = plugin_upstream_hold(face);
+    init_tick_over(&plugin->tick_over);
+    plugin->upstream.face = plugin_upstream_hold(face);
     plugin->name = str_dup(row->name);
     plugin->json = str_dup(row->json);
     struct weir_config handle = { .keys = plugin->json ? json_loads(plugin->json, 0, NULL) : NULL,
-                                  .face = face,
+                                  .upstream_handle = &plugin->upstream,
                                   .config = config,
                                   .upstream = upstream,
                                   .row = row };
     if (!plugin->name || !handle.keys)
         goto fail;
-    if (!find(config, plugin->name, build_dir, path, error, error_size) ||
-        !open_library(plugin, path, error, error_size))
+    plugin->abi = plugin_library_load(config, plugin->name, build_dir, error, error_size);
+    if (!plugin->abi)
         goto fail;
     plugin->self = plugin->abi->configure(&plugin_host, &handle, said, sizeof said);
     if (!plugin->self) {
@@ -273,6 +212,11 @@ struct plugin *plugin_unref(struct plugin *plugin)
     return NULL;
 }
 
+void plugin_retire(struct plugin *plugin)
+{
+    atomic_store(&plugin->upstream.is_retired, true);
+}
+
 bool plugin_is_same(const struct plugin *plugin, const struct config_plugin *row)
 {
     return str_eq(str_of(plugin->name), row->name) && str_eq(str_of(plugin->json), row->json);
@@ -285,6 +229,9 @@ struct str plugin_name(const struct plugin *plugin)
 
 void plugin_stats_read(const struct plugin *plugin, struct plugin_stats *out)
 {
-    out->calls = atomic_load_explicit(&plugin->calls, memory_order_relaxed);
-    out->ns = atomic_load_explicit(&plugin->ns, memory_order_relaxed);
+    *out = (struct plugin_stats){ 0 };
+    for (unsigned i = 0; i < TALLY_LINES; i++) {
+        out->calls += atomic_load_explicit(&plugin->calls[i].count, memory_order_relaxed);
+        out->ns += atomic_load_explicit(&plugin->calls[i].ns, memory_order_relaxed);
+    }
 }

@@ -21,16 +21,18 @@ struct plugin;
 struct request;
 struct server;
 struct supply;
-struct weir_upstream;
+struct face;
 
 /* Finds, loads and configures one for an upstream. face: what it holds of it, as long as it lives; may be
- * NULL. NULL and one sentence in error (at least 512 bytes). One reference. */
+ * NULL. NULL and one sentence in error (at least 512 bytes, else it is cut). One reference. */
 struct plugin *plugin_new(const struct config *config, const struct config_upstream *upstream,
-                          const struct config_plugin *row, const char *build_dir, struct weir_upstream *face,
+                          const struct config_plugin *row, const char *build_dir, struct face *face,
                           char *error, size_t error_size);
 struct plugin *plugin_ref(struct plugin *plugin);
 /* Any thread, and none waits: what ticks ends on its own thread, after its last tick. */
 struct plugin *plugin_unref(struct plugin *plugin);
+/* No world that lives from now on has it: see struct weir_upstream. */
+void plugin_retire(struct plugin *plugin);
 /* The process is about to end: waits for those that were let go. After it no thread of theirs is left. */
 void plugins_join_ended(void);
 /* For commands that only look: no plugin that is loaded from now on ticks, so none does I/O. Before any
@@ -84,7 +86,10 @@ uint64_t held_wakes(struct held *held);
 bool held_add(struct held *held, struct fetch *fetch, uint64_t wakes);
 /* False: it was woken already, its post is on the way. */
 bool held_remove(struct held *held, struct fetch *fetch);
-void held_wake(struct held *held); /* any thread */
+/* Any thread. is_own: told by a choose that is asked for one of them: that one is not asked again for it. */
+void held_wake(struct held *held, bool is_own);
+/* How many of the wakes were this thread's own. */
+uint64_t held_own_wakes(void);
 
 struct plugin_stats {
     uint64_t calls;

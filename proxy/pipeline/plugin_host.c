@@ -1,4 +1,5 @@
-/* The functions of struct weir_host. The room's only user of OpenSSL's HMAC; jansson reads the plugin's keys.
+/* The functions of struct weir_host, but for those of configure (plugin_config.c). The room's only user of
+ * OpenSSL's HMAC.
  */
 #include "pipeline/plugin_host.h"
 
@@ -10,8 +11,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "config/value.h"
+#include "http/chars.h"
 #include "pipeline/client.h"
+#include "pipeline/own_cookie.h"
+#include "pipeline/plugin_config.h"
 #include "pipeline/plugin_upstream.h"
 #include "pipeline/request.h"
 
@@ -22,7 +25,9 @@ static struct weir_str out_str(struct str s)
 
 static void host_log(enum weir_log_level level, const char *line)
 {
-    log_line((enum log_level)level, "plugin: %s", line);
+    if (level < WEIR_LOG_DEBUG || level > WEIR_LOG_ERROR) /* a newer minor's, perhaps */
+        level = WEIR_LOG_ERROR;
+    log_line((enum log_level)level, "plugin: %s", line ? line : "");
 }
 
 static int64_t host_wall_ms(void)
@@ -38,8 +43,9 @@ static int64_t host_mono_ms(void)
 static void host_hmac(struct weir_str key, struct weir_str data, unsigned char out[32])
 {
     unsigned len = 32;
-    CHECK(HMAC(EVP_sha256(), key.data, (int)key.len, (const unsigned char *)data.data, data.len, out, &len) !=
-          NULL);
+    /* What is absent is empty. */
+    const unsigned char *bytes = (const unsigned char *)(data.data ? data.data : "");
+    CHECK(HMAC(EVP_sha256(), key.data ? key.data : "", (int)key.len, bytes, data.len, out, &len) != NULL);
 }
 
 static unsigned char drawn_secret[32];
@@ -47,199 +53,6 @@ static unsigned char drawn_secret[32];
 static void draw_secret(void)
 {
     CHECK(random_fill(drawn_secret, sizeof drawn_secret));
-}
-
-/* --- configure --- */
-
-static unsigned config_count(const struct weir_config *config)
-{
-    return (unsigned)json_object_size(config->keys);
-}
-
-static const char *config_name(const struct weir_config *config, unsigned index)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(config->keys, key, value)
-    {
-        if (index-- == 0)
-            return key;
-    }
-    return NULL;
-}
-
-static int config_string(const struct weir_config *config, const char *name, struct weir_str *out)
-{
-    const json_t *value = json_object_get(config->keys, name);
-    if (!value)
-        return 0;
-    if (!json_is_string(value))
-        return -1;
-    *out = (struct weir_str){ json_string_value(value), json_string_length(value) };
-    return 1;
-}
-
-static int config_bool(const struct weir_config *config, const char *name, bool *out)
-{
-    const json_t *value = json_object_get(config->keys, name);
-    if (!value)
-        return 0;
-    if (!json_is_boolean(value))
-        return -1;
-    *out = json_is_true(value);
-    return 1;
-}
-
-static int config_number(const struct weir_config *config, const char *name, double *out)
-{
-    const json_t *value = json_object_get(config->keys, name);
-    if (!value)
-        return 0;
-    if (!json_is_number(value))
-        return -1;
-    *out = json_number_value(value);
-    return 1;
-}
-
-static int config_duration(const struct weir_config *config, const char *name, int64_t *out_ms)
-{
-    struct weir_str text;
-    int found = config_string(config, name, &text);
-    if (found != 1)
-        return found;
-    struct str s = str_n(text.data, text.len);
-    if (str_eq(s, STR("unlimited"))) {
-        *out_ms = -1;
-        return 1;
-    }
-    return value_duration(s, out_ms) ? 1 : -1;
-}
-
-static int config_share(const struct weir_config *config, const char *name, double *out)
-{
-    struct weir_str text;
-    int found = config_string(config, name, &text);
-    if (found != 1)
-        return found;
-    struct str s = str_n(text.data, text.len);
-    double percent;
-    if (!str_has_suffix(s, STR("%")) || !value_number(str_n(s.data, s.len - 1), &percent) || percent > 100)
-        return -1;
-    *out = percent / 100;
-    return 1;
-}
-
-static int config_size(const struct weir_config *config, const char *name, int64_t *out_bytes)
-{
-    struct weir_str text;
-    int found = config_string(config, name, &text);
-    if (found != 1)
-        return found;
-    return value_size(str_n(text.data, text.len), out_bytes) ? 1 : -1;
-}
-
-static int config_list(const struct weir_config *config, const char *name)
-{
-    const json_t *value = json_object_get(config->keys, name);
-    if (!value)
-        return 0;
-    if (!json_is_array(value))
-        return -1;
-    for (size_t i = 0; i < json_array_size(value); i++) {
-        if (!json_is_string(json_array_get(value, i)))
-            return -1;
-    }
-    return (int)json_array_size(value);
-}
-
-static struct weir_str config_item(const struct weir_config *config, const char *name, unsigned index)
-{
-    const json_t *value = json_array_get(json_object_get(config->keys, name), index);
-    return (struct weir_str){ json_string_value(value), json_string_length(value) };
-}
-
-static struct weir_upstream *config_upstream(const struct weir_config *config)
-{
-    return config->face;
-}
-
-/* "positions.postgres": a dot leads into a mapping. */
-static const json_t *find_map(const struct weir_config *config, const char *path)
-{
-    const json_t *at = config->keys;
-    struct str rest = str_of(path);
-    struct str name;
-    while (at && str_split(&rest, '.', &name)) {
-        char key[128];
-        if (!json_is_object(at) || name.len >= sizeof key)
-            return NULL;
-        memcpy(key, name.data, name.len);
-        key[name.len] = '\0';
-        at = json_object_get(at, key);
-    }
-    return at;
-}
-
-/* A scalar as it stands in the file; it takes the number's place in the handle, and goes with it. */
-static struct weir_str text_of(json_t *map, const char *key, json_t *value)
-{
-    if (!json_is_string(value)) {
-        char text[64];
-        if (json_is_integer(value))
-            snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
-        else if (json_is_real(value))
-            snprintf(text, sizeof text, "%g", json_real_value(value));
-        else
-            snprintf(text, sizeof text, "%s", json_is_true(value) ? "true" : "false");
-        json_object_set_new_nocheck(map, key, json_string(text));
-        value = json_object_get(map, key);
-    }
-    return (struct weir_str){ json_string_value(value), json_string_length(value) };
-}
-
-static int config_map(const struct weir_config *config, const char *path)
-{
-    const json_t *map = find_map(config, path);
-    const char *key;
-    json_t *value;
-    if (!map)
-        return 0;
-    if (!json_is_object(map))
-        return -1;
-    json_object_foreach((json_t *)(uintptr_t)map, key, value)
-    {
-        if (json_is_object(value) || json_is_array(value) || json_is_null(value))
-            return -1;
-    }
-    return (int)json_object_size(map);
-}
-
-static bool config_entry(const struct weir_config *config, const char *path, unsigned index,
-                         struct weir_str *out_key, struct weir_str *out_value)
-{
-    const json_t *map = find_map(config, path);
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)map, key, value)
-    {
-        if (index-- > 0)
-            continue;
-        *out_key = (struct weir_str){ key, strlen(key) };
-        *out_value = text_of((json_t *)(uintptr_t)map, key, value);
-        return true;
-    }
-    return false;
-}
-
-static bool config_has_upstream(const struct weir_config *config, struct weir_str name)
-{
-    return config_find_upstream(config->config, str_n(name.data, name.len)) != NULL;
-}
-
-static void config_warn(const struct weir_config *config, const char *line)
-{
-    log_warn("%s:%d:%d: plugin %.*s of upstream %.*s: %s", config->config->file.data, config->row->mark.line,
-             config->row->mark.column, STR_FMT(config->row->name), STR_FMT(config->upstream->name), line);
 }
 
 /* --- hooks --- */
@@ -287,7 +100,10 @@ static bool request_is_trusted(const struct weir_request *request)
 
 static struct weir_str request_field(const struct weir_request *request, const char *name)
 {
-    const struct field *field = message_find(&request->req->msg, str_of(name));
+    struct request *req = request->req;
+    if (!plugin_may_find(&req->msg, &req->letters, name))
+        return (struct weir_str){ NULL, 0 };
+    const struct field *field = message_find(&req->msg, str_of(name));
     return field ? out_str(field->value) : (struct weir_str){ NULL, 0 };
 }
 
@@ -295,7 +111,7 @@ static struct weir_str request_cookie(const struct weir_request *request, const 
 {
     const struct message *msg = &request->req->msg;
     struct str wanted = str_of(name);
-    if (str_eq(wanted, STR("weir_position")))
+    if (own_cookie_is(wanted))
         return out_str(request->req->own_cookie);
     for (const struct field *field = message_field(msg, FIELD_COOKIE); field;
          field = message_next(msg, field)) {
@@ -308,6 +124,63 @@ static struct weir_str request_cookie(const struct weir_request *request, const 
         }
     }
     return (struct weir_str){ NULL, 0 };
+}
+
+static enum weir_kind request_kind(const struct weir_request *request)
+{
+    return request->req->is_write ? WEIR_WRITE : WEIR_READ;
+}
+
+static struct weir_str request_field_line(const struct weir_request *request, const char *name, unsigned n)
+{
+    const struct message *msg = &request->req->msg;
+    struct str wanted = str_of(name);
+    const struct field *field = message_find(msg, wanted);
+    if (!field || n == 0)
+        return field ? out_str(field->value) : (struct weir_str){ NULL, 0 };
+    for (unsigned i = 0; i < msg->field_count; i++) {
+        if (str_ieq(msg->fields[i].name, wanted) && n-- == 0)
+            return out_str(msg->fields[i].value);
+    }
+    return (struct weir_str){ NULL, 0 };
+}
+
+/* Of the fields that weir knows each has its own maker: two would be one too many. */
+static bool is_plugins_to_say(struct str name)
+{
+    enum field_id id = field_id_of(name);
+    if (id != FIELD_UNKNOWN)
+        return id == FIELD_SET_COOKIE || id == FIELD_LINK;
+    return !field_name_is_ambiguous(name) && !str_has_iprefix(name, STR("weir-"));
+}
+
+static bool has_bad_bytes(struct str value)
+{
+    return scan_value(value.data, value.data + value.len) != value.data + value.len;
+}
+
+static bool request_add_reply_field(struct weir_request *request, const char *name, struct weir_str value)
+{
+    struct request *req = request->req;
+    struct str field_name = str_of(name);
+    struct str field_value = str_trim(str_n(value.data, value.len));
+    if (req->has_begun || req->reply_field_count == REPLY_FIELDS_MAX ||
+        field_name.len + field_value.len > REPLY_FIELD_BYTES || !is_token(field_name) ||
+        !is_plugins_to_say(field_name) || has_bad_bytes(field_value))
+        return false;
+    struct reply_field *added = arena_alloc(&req->arena, sizeof *added);
+    field_name = arena_str(&req->arena, field_name);
+    field_value = arena_str(&req->arena, field_value);
+    if (!added || !field_name.data || !field_value.data)
+        return false;
+    *added = (struct reply_field){ field_name, field_value, (uint8_t)request->index, (uint8_t)request->hook,
+                                   NULL };
+    struct reply_field **end = &req->reply_fields;
+    while (*end)
+        end = &(*end)->next;
+    *end = added;
+    req->reply_field_count++;
+    return true;
 }
 
 static void *request_alloc(struct weir_request *request, size_t size)
@@ -334,27 +207,37 @@ static void host_secret(const char *label, unsigned char out[32])
               (struct weir_str){ label, strlen(label) }, out);
 }
 
+static _Thread_local const struct held *choosing;
+
+void plugin_host_choosing(const struct held *held)
+{
+    choosing = held;
+}
+
 static void host_wake(struct weir_upstream *upstream)
 {
-    if (upstream)
-        held_wake(plugin_upstream_held(upstream));
+    if (!upstream || !upstream->face)
+        return;
+    struct held *held = plugin_upstream_held(upstream->face);
+    held_wake(held, held == choosing);
 }
 
 static bool host_report(struct weir_upstream *upstream, struct weir_str address,
                         const struct weir_report *report)
 {
-    return upstream && plugin_upstream_report(upstream, str_n(address.data, address.len), report);
+    return upstream && upstream->face && !atomic_load(&upstream->is_retired) &&
+           plugin_upstream_report(upstream->face, str_n(address.data, address.len), report);
 }
 
 static unsigned host_servers(struct weir_upstream *upstream, struct weir_server *out, unsigned max)
 {
-    return upstream ? plugin_upstream_servers(upstream, out, max) : 0;
+    return upstream && upstream->face ? plugin_upstream_servers(upstream->face, out, max) : 0;
 }
 
 static void host_count(struct weir_upstream *upstream, const char *event)
 {
-    if (upstream)
-        plugin_upstream_count(upstream, event);
+    if (upstream && upstream->face && event)
+        plugin_upstream_count(upstream->face, event);
 }
 
 static _Atomic bool is_in_fleet;
@@ -380,7 +263,10 @@ static struct weir_str request_route_option(const struct weir_request *request, 
 static struct weir_str request_body(const struct weir_request *request)
 {
     struct request *req = request->req;
-    return req->is_upload_kept ? out_str(buf_str(&req->upload_buf)) : (struct weir_str){ NULL, 0 };
+    if (!req->is_upload_kept)
+        return (struct weir_str){ NULL, 0 };
+    struct str body = buf_str(&req->upload_buf);
+    return (struct weir_str){ body.data ? body.data : "", body.len };
 }
 
 static bool request_has_body(const struct weir_request *request)
@@ -395,17 +281,17 @@ const struct weir_host plugin_host = {
     .mono_ms = host_mono_ms,
     .random = random_fill,
     .hmac = host_hmac,
-    .config_count = config_count,
-    .config_name = config_name,
-    .config_string = config_string,
-    .config_bool = config_bool,
-    .config_number = config_number,
-    .config_duration = config_duration,
-    .config_share = config_share,
-    .config_size = config_size,
-    .config_list = config_list,
-    .config_item = config_item,
-    .config_upstream = config_upstream,
+    .config_count = plugin_config_count,
+    .config_name = plugin_config_name,
+    .config_string = plugin_config_string,
+    .config_bool = plugin_config_bool,
+    .config_number = plugin_config_number,
+    .config_duration = plugin_config_duration,
+    .config_share = plugin_config_share,
+    .config_size = plugin_config_size,
+    .config_list = plugin_config_list,
+    .config_item = plugin_config_item,
+    .config_upstream = plugin_config_upstream,
     .method = request_method,
     .target = request_target,
     .path = request_path,
@@ -421,10 +307,10 @@ const struct weir_host plugin_host = {
     .set = request_set,
     .wake = host_wake,
     .secret = host_secret,
-    .config_map = config_map,
-    .config_entry = config_entry,
-    .config_has_upstream = config_has_upstream,
-    .config_warn = config_warn,
+    .config_map = plugin_config_map,
+    .config_entry = plugin_config_entry,
+    .config_has_upstream = plugin_config_has_upstream,
+    .config_warn = plugin_config_warn,
     .servers = host_servers,
     .report = host_report,
     .count = host_count,
@@ -432,4 +318,7 @@ const struct weir_host plugin_host = {
     .route_option = request_route_option,
     .body = request_body,
     .has_body = request_has_body,
+    .kind = request_kind,
+    .field_line = request_field_line,
+    .add_reply_field = request_add_reply_field,
 };

@@ -121,6 +121,18 @@ static void call_off(struct request *req)
         cancel(req);
 }
 
+/* Its answer is weir's own error. */
+static void give_up(struct request *req, int err)
+{
+    if (req->fetch && req->stage < AT_respond) {
+        fetch_given_up(req->fetch, err_status(err));
+        req->is_told = true;
+    }
+    call_off(req);
+    if (req->stage < AT_respond)
+        request_resume(req, request_fail(req, err));
+}
+
 /* timeouts.total: whatever the request is doing, it ends now; visibly broken if its head has gone out. */
 static void on_total(void *arg)
 {
@@ -131,8 +143,7 @@ static void on_total(void *arg)
         req->carrier->cut(req, ERR_TOTAL_TIMEOUT);
         return;
     }
-    call_off(req);
-    request_resume(req, request_fail(req, ERR_TOTAL_TIMEOUT));
+    give_up(req, ERR_TOTAL_TIMEOUT);
 }
 
 /* --- the upload --- */
@@ -191,9 +202,7 @@ void request_upload_failed(struct request *req, int err)
             req->carrier->cut(req, err);
         return;
     }
-    call_off(req);
-    if (req->stage < AT_respond)
-        request_resume(req, request_fail(req, err));
+    give_up(req, err);
 }
 
 /* --- the reply --- */

@@ -32,6 +32,7 @@
 #define REQUEST_ID_MAX      64
 
 struct client;
+struct plugin;
 struct fetch;
 
 enum {
@@ -96,6 +97,17 @@ enum errand {
     ERRAND_CHECK,      /* would the app answer the same? (sentinel.c) */
 };
 
+#define REPLY_FIELDS_MAX  8
+#define REPLY_FIELD_BYTES 4096
+
+struct reply_field {
+    struct str name;
+    struct str value;
+    uint8_t plugin; /* its index in the supply */
+    uint8_t hook;   /* enum plugin_hook */
+    struct reply_field *next;
+};
+
 struct request {
     uint32_t tag;
     unsigned holds; /* carrier, fetch, messages on their way */
@@ -131,7 +143,7 @@ struct request {
     bool is_https;
     bool is_canary;
     struct str authority;  /* normalised */
-    struct str own_cookie; /* weir_position's value, taken off Cookie; data NULL: none */
+    struct str own_cookie; /* weir's own cookies' values, joined by "~", taken off Cookie; data NULL: none */
     struct str host_out;   /* Host as it came, and as the app gets it */
     struct bucket_answer rate;
     bool has_rate; /* a rate applied: RateLimit fields are due */
@@ -145,8 +157,15 @@ struct request {
     int64_t keep_body_bytes; /* a plugin wants to see so much of a body whole; 0: none does */
     struct str position;
     void *plugin_values[PLUGINS_MAX];
+    uint32_t letters; /* that its fields' names begin with: plugin_may_find() */
     struct str token;
     int64_t token_age_s;
+    bool token_is_of_write;
+    const struct plugin *token_from;  /* who said it */
+    bool is_told;                     /* plugins know that it was given up */
+    bool is_once;                     /* what a server may have got is not sent again */
+    struct reply_field *reply_fields; /* what plugins add for this client, in their order */
+    unsigned reply_field_count;
 
     /* cache (lookup) */
     struct key key; /* primary.data NULL: the request has none */

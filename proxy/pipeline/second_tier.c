@@ -107,9 +107,11 @@ static void take(struct request *req, const struct value *value)
         object_break(object, ERR_NO_MEMORY);
     } else {
         object_seal(object);
-        /* What was written or purged here since it was fetched, wherever that was, stays away. */
+        /* What was written or purged here since it was fetched, wherever that was, stays away. What was
+         * before we began the journal knows. */
         int64_t old_ms = max_i64(now_ms - meta.fetched_wall_ms, 0);
-        cache_insert(cache, &req->key, object, loop_now_ns(req->lane->loop) - old_ms * NS_PER_MS);
+        int64_t known_ns = loop_now_ns(req->lane->loop) - old_ms * NS_PER_MS;
+        cache_insert(cache, &req->key, object, max_i64(known_ns, cache_began_ns(cache) + 1));
     }
     object_unref(object);
 }

@@ -100,6 +100,8 @@ bool stored_serve(struct request *req, struct object *object)
     if (!object_open(object, &req->reader))
         return false;
     req->answer = ANSWERS_OBJECT;
+    if (req->supply->plugin_count > 0)
+        plugins_served(req, object_meta(object));
     return true;
 }
 

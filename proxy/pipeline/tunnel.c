@@ -53,6 +53,8 @@ static bool drain(struct tunnel *tunnel, struct way_half *half)
             end(tunnel);
             return false;
         }
+        if (half == &tunnel->down && tunnel->client->req)
+            tunnel->client->req->body_bytes += (uint64_t)n;
         buf_consume(&half->held, (size_t)n);
         buf_shrink(&half->held);
     }

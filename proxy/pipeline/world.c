@@ -61,7 +61,7 @@ static bool load_plugins(struct world *world, struct supply *supply, const struc
 {
     const struct supply *old = old_world ? world_supply(old_world, config->name) : NULL;
     bool has_same_upstreams = old && are_upstreams_same(world->config, old_world->config);
-    char error[512];
+    char error[1536]; /* a plugin lists all that it allows */
     for (unsigned i = 0; i < config->plugin_count; i++) {
         const struct config_plugin *row = &config->plugins[i];
         struct plugin *plugin = NULL;
@@ -84,6 +84,19 @@ static bool load_plugins(struct world *world, struct supply *supply, const struc
         supply->plugins[supply->plugin_count++] = plugin;
     }
     return true;
+}
+
+/* What the world before had at this upstream and this one has not. */
+static void retire_others(const struct world *old_world, const struct supply *supply)
+{
+    const struct supply *old = old_world ? world_supply(old_world, supply->upstream->name) : NULL;
+    for (unsigned i = 0; old && i < old->plugin_count; i++) {
+        bool is_kept = false;
+        for (unsigned k = 0; k < supply->plugin_count; k++)
+            is_kept |= supply->plugins[k] == old->plugins[i];
+        if (!is_kept)
+            plugin_retire(old->plugins[i]);
+    }
 }
 
 static bool build_supply(struct world *world, unsigned index, const struct world *old_world,
@@ -297,6 +310,7 @@ struct world *world_new(struct city *city, struct config *config, struct world *
     for (unsigned i = 0; i < world->supply_count; i++) {
         const struct config_upstream *upstream = &config->upstreams[i];
         plugin_upstream_set(world->supplies[i].shared->face, world->supplies[i].upstream);
+        retire_others(old, &world->supplies[i]);
         if (world->supplies[i].line)
             line_set(world->supplies[i].line, upstream->limit_concurrency, upstream->limit_queue);
     }
@@ -367,7 +381,7 @@ void world_start_health(struct world *world, struct loop *loop)
 {
     for (unsigned i = 0; i < world->supply_count; i++) {
         struct supply *supply = &world->supplies[i];
-        if (supply->upstream->config->health.is_given && !supply->health)
+        if (!supply->health)
             supply->health = health_new(loop, supply->upstream, on_checked, supply);
     }
 }

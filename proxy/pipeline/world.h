@@ -48,8 +48,8 @@ struct city {
 /* What the supplies of one name have in common over reloads. */
 struct shared_supply {
     _Atomic int references;
-    struct line *line;          /* NULL until a limit was configured */
-    struct weir_upstream *face; /* as plugins hold it: those who wait for their wake() */
+    struct line *line; /* NULL until a limit was configured */
+    struct face *face; /* as plugins hold it: those who wait for their wake() */
 };
 
 /* One upstream as the corridor sees it. */

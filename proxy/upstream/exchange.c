@@ -139,6 +139,7 @@ void exchange_fail(struct exchange *ex, int err)
     CHECK(ex->holds > 0);
     if (ex->state == EXCHANGE_OVER)
         return;
+    atomic_store_explicit(&ex->pool->server->why_failed, err, memory_order_relaxed);
     exchange_finish(ex, false);
     ex->is_mute = true;
     ex->events->on_failed(ex->arg, err);

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "upstream/exchange.h"
 #include "upstream/server.h"
 #include "net/loop.h"
@@ -22,7 +23,7 @@ struct check {
     struct timer timer;        /* until the next check, or until this one took too long */
     int64_t began_ns;
     int64_t began_wall_ms;
-    bool is_status_good;
+    int status;
     unsigned row; /* equal results in a row */
     bool is_row_good;
 };
@@ -40,7 +41,10 @@ struct health {
 
 static void set_healthy(struct server *server, bool is_healthy)
 {
-    atomic_store_explicit(&server->is_healthy, is_healthy, memory_order_relaxed);
+    bool was_healthy = atomic_exchange_explicit(&server->is_healthy, is_healthy, memory_order_relaxed);
+    /* What traffic found before it was taken out is over with that. */
+    if (is_healthy && !was_healthy)
+        atomic_store_explicit(&server->failures, 0, memory_order_relaxed);
 }
 
 /* A tenth of spread, so that the checks of many servers and weirs do not fall into step. */
@@ -50,10 +54,14 @@ static int64_t jittered_ms(const struct check *check, int64_t ms)
     return ms - (int64_t)(random % (uint64_t)(ms / 10 + 1));
 }
 
-static void conclude(struct check *check, bool is_good)
+/* why: 0 for a good one, else an error or the status that came. */
+static void conclude(struct check *check, int why)
 {
     const struct config_health *config = check->health->config;
+    bool is_good = why == 0;
     check->exchange = NULL;
+    if (!is_good)
+        atomic_store_explicit(&check->server->why_unhealthy, why, memory_order_relaxed);
     if (check->is_row_good != is_good)
         check->row = 0;
     check->is_row_good = is_good;
@@ -82,7 +90,7 @@ static void keep_head(struct check *check, const struct message *reply)
 static void on_head(void *arg, const struct message *reply)
 {
     struct check *check = arg;
-    check->is_status_good = reply->status >= 200 && reply->status < 400;
+    check->status = reply->status;
     if (check->health->on_checked)
         keep_head(check, reply);
 }
@@ -111,7 +119,7 @@ static void on_end(void *arg, const struct body_in *trailers)
 {
     struct check *check = arg;
     tell(check);
-    conclude(check, check->is_status_good);
+    conclude(check, check->status >= 200 && check->status < 400 ? 0 : check->status);
 }
 
 static void on_flush(void *arg)
@@ -120,7 +128,7 @@ static void on_flush(void *arg)
 
 static void on_failed(void *arg, int err)
 {
-    conclude(arg, false);
+    conclude(arg, err);
 }
 
 static const struct exchange_events check_events = {
@@ -147,7 +155,6 @@ static void begin(struct check *check)
     };
     check->began_ns = loop_now_ns(health->loop);
     check->began_wall_ms = loop_wall_ms(health->loop);
-    check->is_status_good = false;
     buf_fini(&check->reply_head);
     buf_fini(&check->reply_body);
     check->exchange =
@@ -165,7 +172,7 @@ static void on_timer(void *arg)
         return;
     }
     exchange_abort(check->exchange);
-    conclude(check, false);
+    conclude(check, ERR_FIRST_BYTE_TIMEOUT);
 }
 
 static bool check_init(struct check *check, struct health *health, struct server *server)

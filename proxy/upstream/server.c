@@ -1,6 +1,7 @@
 #include "upstream/server.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -8,6 +9,7 @@
 #define MEAN_TAU_NS         (10.0 * NS_PER_S) /* how long a measurement counts */
 #define BREAK_FIRST_NS      (1 * NS_PER_S)
 #define BREAK_MAX_NS        (60 * NS_PER_S)
+#define POSITION_TRIES      8 /* its writer may have been put aside in the middle */
 #define FALL_DEFAULT        3 /* when the config says nothing */
 
 /* Counters and judgements are hints that no other data hangs on: relaxed order is enough. */
@@ -41,6 +43,36 @@ struct server *server_new(const struct addr *addr, enum server_role role)
     if (!server->endpoint)
         return server_unref(server);
     return server;
+}
+
+void server_set_position(struct server *server, struct str text)
+{
+    CHECK(text.len <= POSITION_MAX);
+    uint32_t turn = LOAD(server->position_turn);
+    STORE(server->position_turn, turn + 1);
+    for (size_t at = 0; at < text.len; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, text.data + at, text.len - at < sizeof word ? text.len - at : sizeof word);
+        /* Release: whoever sees a new word sees the odd turn before it, too. */
+        atomic_store_explicit(&server->position[at / sizeof word], word, memory_order_release);
+    }
+    atomic_store_explicit(&server->position_len, (uint32_t)text.len, memory_order_release);
+    atomic_store_explicit(&server->position_turn, turn + 2, memory_order_release);
+}
+
+size_t server_position(const struct server *server, char *out)
+{
+    for (unsigned i = 0; i < POSITION_TRIES; i++) {
+        uint32_t turn = atomic_load_explicit(&server->position_turn, memory_order_acquire);
+        uint32_t len = atomic_load_explicit(&server->position_len, memory_order_acquire);
+        for (uint32_t at = 0; at < len; at += sizeof(uint64_t)) {
+            uint64_t word = atomic_load_explicit(&server->position[at / sizeof word], memory_order_acquire);
+            memcpy(out + at, &word, sizeof word);
+        }
+        if (turn % 2 == 0 && LOAD(server->position_turn) == turn)
+            return len;
+    }
+    return 0;
 }
 
 struct server *server_ref(struct server *server)
@@ -134,13 +166,17 @@ static void eject(struct server *server, int64_t now_ns)
         STORE(server->ejections, ejections);
 }
 
+int server_fall(const struct upstream *upstream)
+{
+    return upstream->config->health.fall > 0 ? (int)upstream->config->health.fall : FALL_DEFAULT;
+}
+
 static void failed(struct upstream *upstream, struct server *server, int64_t now_ns)
 {
     ADD(server->errors, 1);
     int failures = ADD(server->failures, 1) + 1;
-    int fall = upstream->config->health.fall > 0 ? (int)upstream->config->health.fall : FALL_DEFAULT;
     /* The count goes on over a break, so that one failure after it is enough for the next, longer one. */
-    if (failures >= fall && has_other_usable(upstream, server, now_ns))
+    if (failures >= server_fall(upstream) && has_other_usable(upstream, server, now_ns))
         eject(server, now_ns);
 }
 

@@ -13,6 +13,9 @@ struct server *server_unref(struct server *server); /* NULL is fine; returns NUL
 /* In, as far as the admin and active checks say: traffic's judgement left aside. */
 bool server_is_wanted(const struct server *server);
 
+/* Failures in a row by traffic after which a server is taken out, where there is another one. */
+int server_fall(const struct upstream *upstream);
+
 /* The mean of the time to a reply's head as it counts now: an old measurement fades, so that a server which
  * was slow once is tried again. 0: never measured. */
 double server_mean_ns(const struct server *server, int64_t now_ns);

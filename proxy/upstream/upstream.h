@@ -28,6 +28,7 @@ enum server_role {
     ROLE_REPLICA
 };
 #define SERVERS_MAX   64
+#define POSITION_MAX  255 /* bytes of what is told of how far a server has come */
 #define ROLES_PRIMARY (1u << ROLE_PRIMARY)
 #define ROLES_REPLICA (1u << ROLE_REPLICA)
 
@@ -35,6 +36,17 @@ enum server_admin {
     SERVER_ADMIN_UP,
     SERVER_ADMIN_DRAIN,
     SERVER_ADMIN_DOWN
+};
+
+/* What was told of a server (news.h): so that a change is told once. */
+struct server_told {
+    bool is_out;
+    bool is_nameless;
+    bool was_out;           /* when it was looked at last */
+    int64_t since_ns;       /* out */
+    int64_t quiet_until_ns; /* a server that flaps is told of less and less often */
+    unsigned lines;         /* in a row, without a calm time between them */
+    unsigned untold;        /* changes that fell into a quiet time */
 };
 
 /* One server. Shared; found by address and adopted on reload, so that health and counters live on. */
@@ -55,13 +67,27 @@ struct server {
     _Atomic int64_t mean_at_ns; /* when it was updated */
     _Atomic uint64_t requests;
     _Atomic uint64_t errors;
-    _Atomic int64_t lag_ns; /* by whoever knows (plugins); -1: not known */
+    _Atomic int why_unhealthy; /* of the last check that failed: an error, or an HTTP status */
+    _Atomic int why_failed;    /* of the last exchange that failed: an error */
+    struct server_told told;   /* the control thread's */
+    /* By whoever knows (plugins). */
+    _Atomic int64_t lag_ns;         /* -1: not known */
+    _Atomic uint32_t position_turn; /* odd: being written */
+    _Atomic uint32_t position_len;  /* 0: not known */
+    _Atomic uint64_t position[(POSITION_MAX + 7) / 8];
 };
 
 static inline enum server_role server_role(const struct server *server)
 {
     return (enum server_role)atomic_load_explicit(&server->role_now, memory_order_relaxed);
 }
+
+/* How far it has come, in the words of whoever reports it. Written by one thread at a time (the caller's
+ * lock); read on any thread, without one, for each choice among servers. text: at most POSITION_MAX bytes. */
+void server_set_position(struct server *server, struct str text);
+/* Copied to out, which has room for POSITION_MAX + 1 bytes. Its length; 0: not known, or just being written.
+ */
+size_t server_position(const struct server *server, char *out);
 
 struct upstream {
     struct str name;

@@ -2,10 +2,12 @@
 
 import json
 import re
+import subprocess
 import threading
 
 import pytest
 from harness import App, Wire, eventually, patience, reply
+from harness.weir import BINARY
 from stories import ask, metrics, status, tell, total
 
 
@@ -284,12 +286,43 @@ def test_what_makes_no_sense_is_a_problem(weir, path, body, code):
 
 def test_a_reload_by_post_says_the_mistakes(start_weir, app):
     weir = start_weir(app)
-    assert tell(weir, "/api/reload", {})["generation"] == 2
+    assert tell(weir, "/api/reload", {}) == {"generation": 2, "warnings": []}
     weir.file.write_text("upstream: {}\n")
     answer = ask(weir, "POST", "/api/reload", body={})
     assert answer.status == 422
     assert any(":1:1: " in mistake for mistake in answer.json()["mistakes"])
     assert status(weir)["config"]["generation"] == 2 and weir.get().status == 200
+
+
+def test_a_reload_says_what_takes_a_restart(start_weir, app):
+    weir = start_weir(app)
+    config = json.loads(weir.file.read_text())
+    weir.file.write_text(json.dumps(config | {"workers": 7, "admin": "127.0.0.1:1"}))
+    for generation in (2, 3):  # as long as it is so
+        answer = tell(weir, "/api/reload", {})
+        assert answer["generation"] == generation
+        assert any("workers: 7 takes a restart" in line for line in answer["warnings"]), answer
+        assert any("admin: another address takes a restart" in line for line in answer["warnings"]), answer
+    assert "warn" in weir.log() and "workers: 7 takes a restart" in weir.log()
+    admin = weir.admin if isinstance(weir.admin, str) else "%s:%d" % weir.admin
+    done = subprocess.run([BINARY, "reload", "--admin", admin], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0 and "generation 4" in done.stdout and "workers: 7 takes a restart" in done.stderr, done
+
+
+def luminance(color):
+    parts = [int(color[at:at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_words_on_the_dashboard_can_be_read(weir):
+    """WCAG 2.2, 1.4.3: 4.5 to 1, on a browser's white and on its black."""
+    light, dark = (dict(re.findall(r"--(\w+): (#[0-9a-f]+);", rules))
+                   for rules in re.findall(r":root \{(.*?)\}", ask(weir, "GET", "/").body.decode())[:2])
+    for colors, page in ((light, "#ffffff"), (dark, "#1c1b22")):
+        for name in ("soft", "good", "bad", "warm"):
+            low, high = sorted((luminance(colors[name]), luminance(page)))
+            assert len(colors[name]) == 7 and (high + 0.05) / (low + 0.05) >= 4.5, f"--{name}: {colors[name]} on {page}"
 
 
 # --- whom it lets in ---

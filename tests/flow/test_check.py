@@ -67,6 +67,48 @@ def test_a_password_of_redis_is_not_shown(check):
 def test_the_annotated_example_is_right():
     done = weir("check", "-c", REPOSITORY / "conf/weir.yaml")
     assert done.returncode == 0, done.stderr
+    assert "warning: " not in done.stderr, done
+
+
+def test_what_is_allowed_and_not_meant_is_a_warning_with_its_place(check):
+    done = check("listen: 0.0.0.0:8080\nupstreams:\n  app: {primary: [127.0.0.1:8080], replicas: [127.0.0.1:3001]}\n"
+                 "  old: {primary: [127.0.0.1:3010]}\nroutes: [{path: /**, upstream: app}]\n")
+    assert done.returncode == 0 and "127.0.0.1:8080" in done.stdout, done
+    assert "weir.yaml:3:19: warning: upstream app: 127.0.0.1:8080 is weir itself" in done.stderr, done
+    assert "weir.yaml:4:3: warning: upstream old has no rw_split, and shares the domain" in done.stderr, done
+
+
+def test_a_log_that_could_not_be_opened_is_a_mistake(check, tmp_path):
+    (_, _, sentence), = mistakes(check(APP + f"log: {{path: {tmp_path}/none/access.log}}\n"))
+    assert "none/access.log" in sentence and "No such file or directory" in sentence
+    done = check(APP + f"log: {{path: {tmp_path}/access.log}}\n")
+    assert done.returncode == 0 and not (tmp_path / "access.log").exists(), done
+    done = check(APP + f"log: {{access: off, path: {tmp_path}/none/access.log}}\n")
+    assert done.returncode == 0, done
+
+
+def test_a_mistyped_plugin_gets_what_there_is(check):
+    (_, _, sentence), = mistakes(check("upstreams: {app: {primary: [127.0.0.1:1], plugins: [{name: rw_splt}]}}\n"))
+    assert '"rw_splt" was not found' in sentence and 'did you mean "rw_split"?' in sentence
+
+
+def test_a_plugin_lists_all_that_is_allowed(check):
+    (_, _, sentence), = mistakes(check("upstreams: {app: {primary: [127.0.0.1:1], plugins: [{name: rw_split, zzzzzz: 2s}]}}\n"))
+    assert sentence.startswith('plugin "rw_split" refuses its keys') and sentence.endswith("probe_interval")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--upstream", "127.0.0.1"], ['--upstream: "127.0.0.1" is wrong; allowed: host:port']),
+    (["--upstream", "127.0.0.1:99999"], ["--upstream: ", "a port is at most 65535"]),
+    (["--upstream", "127.0.0.1:1", "--cache", "1XB"], ['--cache: "1XB" is wrong; allowed: a size']),
+    (["--upstream", "127.0.0.1:1", "--admin", "0.0.0.0:99"], ["--admin: 0.0.0.0:99 can be reached by others"]),
+    (["--upstream", "127.0.0.1:1", "--replica", "127.0.0.1:2", "--replica", "b"], ['--replica: "b" is wrong']),
+    (["--upstream", "127.0.0.1:1", "--listen", "8080"], ['--listen: "8080" is wrong', "127.0.0.1:8080"])])
+def test_a_wrong_option_is_told_by_its_name(arguments, words):
+    done = weir(*arguments)
+    assert done.returncode == 1 and done.stdout == "", done
+    assert all(word in done.stderr for word in words) and "(command line)" not in done.stderr, done
+    assert not re.search(r":\d+:\d+: ", done.stderr), done
 
 
 @pytest.mark.parametrize("text, line, column, words", [

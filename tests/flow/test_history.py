@@ -212,6 +212,19 @@ def test_a_history_where_the_app_tells_positions(tmp_path, start_weir):
 
 
 @needs_postgres
+def test_a_history_where_only_replies_tell(tmp_path, start_weir):
+    """Neither a probe nor a health path: a replica is known by what it answers, and somebody must ask it first."""
+    with Town(tmp_path, ["--positions"]) as town:
+        weir = start_weir(**town.config(probes={}), workers=2)
+        history, judgement = live_through(town, weir, OPERATIONS // 2, seed=6, promotes=False, clients=60, think=60, keys=60)
+        tried = total(metrics(weir), "weir_plugin_events_total", event="read_trial")
+    assert judgement.is_clean, judgement
+    assert_most_were_answered(history, LAGGING)
+    assert tried > 0
+    assert sum(one.role == "replica" and not one.is_hit for one in history) > len(history) / 10
+
+
+@needs_postgres
 def test_a_history_where_both_tell(tmp_path, start_weir):
     """The probe knows timelines, the app's own positions do not say them."""
     with Town(tmp_path, ["--positions"]) as town:

@@ -189,3 +189,48 @@ def test_an_aborted_request_is_logged_as_such(start_weir, start_app):
     line = weir.access(target="/gone")
     go.set()
     assert line["outcome"] == "aborted"
+
+
+# --- weir's own log ---
+
+
+def news(weir):
+    return [line for line in weir.log().splitlines() if " upstream app: " in line]
+
+
+def test_a_server_that_goes_out_and_comes_back_is_a_line_each(start_weir, start_app):
+    app = start_app(reply(200, b"well"))
+    weir = start_weir(app, upstream={"health": {"path": "/healthz", "interval": "100ms", "rise": 1, "fall": 2}})
+    eventually(lambda: len(app.requests) > 2)
+    assert news(weir) == []
+    app.answer = reply(503, b"ill")
+    eventually(lambda: news(weir))
+    assert f" warn upstream app: primary {app.address} is out: its health check says 503" in news(weir)[0]
+    app.answer = reply(200, b"well")
+    eventually(lambda: len(news(weir)) > 1)
+    assert f" info upstream app: primary {app.address} is back after " in news(weir)[1]
+
+
+def test_a_server_that_traffic_takes_out_is_a_line(start_weir, start_app):
+    """And the last one of its role, which stays in, is as well."""
+    app = start_app()
+    app.close()
+    weir = start_weir(app, upstream={"retries": {"attempts": 0}})
+    for _ in range(8):
+        assert weir.get().status == 502
+    eventually(lambda: news(weir))
+    assert "fails, and stays in for want of another: 3 requests in a row failed, the last one with connect-refused" in news(weir)[0]
+    assert len(news(weir)) == 1
+
+
+def test_a_name_that_cannot_be_resolved_is_a_line(start_weir):
+    name = "a" * 70 + ".invalid:80"  # a label that is too long: no name server is asked
+    weir = start_weir(upstreams={"app": {"primary": [name]}})
+    eventually(lambda: news(weir))
+    assert f" warn upstream app: {name}: this name cannot be resolved" in news(weir)[0]
+
+
+def test_warnings_of_the_config_are_in_the_log(start_weir, app):
+    weir = start_weir(upstreams={"app": {"primary": [app.address], "replicas": [app.address.replace("127.0.0.1", "127.0.0.9")]},
+                                 "old": {"primary": [app.address]}}, routes=[{"path": "/**", "upstream": "app"}])
+    eventually(lambda: "upstream old has no rw_split" in weir.log())

@@ -278,6 +278,52 @@ def test_a_database_that_is_gone_while_its_app_is_not(start):
     assert client.version("k1") == 3
 
 
+def without_database(weir, server):
+    """Until weir knows: its session has ended, and there is no other."""
+
+    def said():
+        lines = [line for line in weir.log().split("\n") if f"the database of {weir.town.app_of(server).address} " in line]
+        return lines and any(why in lines[-1] for why in ("Connection refused", "No such file", "57P03"))
+
+    eventually(said, why="the probe has not noticed")
+
+
+def test_a_write_while_the_primarys_database_is_gone_waits_for_the_promotion(start):
+    """Its app is up, and would answer 500."""
+    weir = start(write_hold=LONG, wait=LONG)
+    client = Client(weir)
+    client.write("k1", "before")
+    weir.cluster.wait_for_replay()
+    eventually(lambda: client.read("k1")["x-app"] != "one")
+    gone = weir.cluster.primary
+    gone.kill()
+    without_database(weir, gone)
+    writing = Later(client.write, "k1", "during")
+    for _ in range(20):
+        assert client.read("k1")["x-app"] in {"two", "three"}, "reads go on"
+        time.sleep(0.02)
+    assert not writing.is_here()
+    chosen = weir.cluster.fail_over()
+    assert writing.result().status == 200 and writing.answer["x-app"] == chosen.name
+    assert client.version("k1") == 2
+    assert [row.op for row in weir.town.written() if row.key == "k1"] == ["before", "during"]
+
+
+def test_a_write_while_the_primarys_database_restarts_goes_through(start):
+    weir = start(write_hold=LONG)
+    client = Client(weir)
+    one = weir.cluster.primary
+    one.stop()
+    without_database(weir, one)
+    assert weir.town.app_of(one).ask("GET", "/kv/k1", "X-Tenant: acme").status == 503, "it has to find out, too"
+    writing = Later(client.write, "k1")
+    time.sleep(0.3)
+    assert not writing.is_here()
+    one.start()
+    assert writing.result().status == 200 and writing.answer["x-app"] == "one"
+    assert client.version("k1") == 1
+
+
 def test_without_a_promotion_the_write_is_refused_in_the_end(start):
     weir = start(write_hold="700ms")
     weir.town.kill_primary()
@@ -310,7 +356,8 @@ def test_of_two_primaries_of_one_timeline_none_is_asked(start):
     assert Client(weir).read("k1").status == 200, "reads go on"
     counts = [replica.value("select count(*) from written where key = 'k1'") for replica in weir.cluster.replicas]
     weir.cluster.replicas[1].kill()
-    eventually(lambda: Client(weir).write("k1", "after").status == 200, why="one is left, and it is the primary")
+    # not at once: that one does not answer the probe is no reason to write to the other
+    eventually(lambda: Client(weir).write("k1", "after").status == 200, within=patience(30), why="one is left, and it is the primary")
     assert int(weir.cluster.replicas[0].value("select count(*) from written where op = 'after'")) == 1, counts
 
 

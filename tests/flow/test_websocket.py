@@ -229,6 +229,7 @@ def test_the_end_of_one_side_ends_the_other(street):
         wire.send(frame(8, b"\x03\xe8", mask=b"mask"))
         assert read_frame(wire.exactly) == (8, b"\x03\xe8")
         assert wire.is_at_end()
+    assert weir.access(target="/chat", bytes=4), "what the app sent through the tunnel counts"
 
 
 def test_a_client_that_leaves_ends_the_apps_side(start_app, start_weir):

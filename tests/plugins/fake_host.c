@@ -310,10 +310,23 @@ static struct weir_str request_field(const struct weir_request *request, const c
         return str_of(request->header);
     if (strcasecmp(name, "weir-kind") == 0)
         return str_of(request->kind);
+    if (request->override_name && strcasecmp(name, request->override_name) == 0)
+        return str_of(request->override);
     if (strcasecmp(name, "content-type") == 0)
         return str_of(request->content_type);
     if (strcasecmp(name, "content-encoding") == 0)
         return str_of(request->content_encoding);
+    return str_of(NULL);
+}
+
+static struct weir_str request_field_line(const struct weir_request *request, const char *name, unsigned n)
+{
+    if (n == 0)
+        return request_field(request, name);
+    if (n == 1 && strcasecmp(name, "weir-position") == 0)
+        return str_of(request->second_header);
+    if (n == 1 && request->override_name && strcasecmp(name, request->override_name) == 0)
+        return str_of(request->second_override);
     return str_of(NULL);
 }
 
@@ -414,6 +427,7 @@ const struct weir_host fake_host = {
     .route_option = request_route_option,
     .body = request_body,
     .has_body = request_has_body,
+    .field_line = request_field_line,
 };
 
 const struct weir_plugin *fake_load(const char *path)

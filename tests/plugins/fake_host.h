@@ -26,10 +26,12 @@ struct weir_request {
     const char *tenant;
     const char *domain;
     const char *header; /* Weir-Position; NULL: absent */
+    const char *second_header;
     const char *cookie; /* weir_position */
     const char *path;
     const char *target;
-    const char *kind; /* Weir-Kind */
+    const char *kind;                                       /* Weir-Kind */
+    const char *override_name, *override, *second_override; /* a field that says another method */
     const char *content_type;
     const char *content_encoding;
     const char *body;

@@ -15,7 +15,8 @@
 
 int64_t kit_pushed_ms;
 char kit_log[16384];
-unsigned kit_lines;
+unsigned kit_lines, kit_clocks;
+int64_t kit_wall_pushed_ms;
 
 static struct told told[ADDRESSES_MAX];
 
@@ -63,6 +64,7 @@ void servers_role(struct servers *servers, struct weir_str address, bool is_prim
     of->is_primary = is_primary;
     of->timeline = timeline;
     of->roles++;
+    of->gone_since_ms = 0;
 }
 
 void servers_lag(struct servers *servers, struct weir_str address, int64_t lag_ms)
@@ -73,6 +75,26 @@ void servers_lag(struct servers *servers, struct weir_str address, int64_t lag_m
 void servers_silent(struct servers *servers, struct weir_str address)
 {
     told_by(address)->silences++;
+}
+
+void servers_lost(struct servers *servers, struct weir_str address, int64_t now_ms)
+{
+    told_by(address)->losses++;
+}
+
+void servers_gone(struct servers *servers, struct weir_str address, int64_t since_ms)
+{
+    told_by(address)->gone_since_ms = since_ms;
+}
+
+void servers_expect(struct servers *servers, struct weir_str address)
+{
+    told_by(address)->is_expected = true;
+}
+
+void servers_clock(struct servers *servers, int64_t wall_ms, int64_t mono_ms)
+{
+    kit_clocks++;
 }
 
 /* --- the host --- */
@@ -97,7 +119,7 @@ static int64_t host_mono_ms(void)
 
 static int64_t host_wall_ms(void)
 {
-    return clock_ms(CLOCK_REALTIME);
+    return clock_ms(CLOCK_REALTIME) + kit_wall_pushed_ms;
 }
 
 static void host_log(enum weir_log_level level, const char *line)

@@ -12,16 +12,20 @@ struct told {
     char address[64];
     bool is_primary;
     uint32_t timeline;
-    unsigned roles, samples, silences;
+    unsigned roles, samples, silences, losses;
+    bool is_expected;
     struct position at;
     int64_t before_ms, after_ms, lag_ms;
+    int64_t gone_since_ms; /* 0: it is there */
 };
 
 /* Of that address; all zero before anything was said. */
 struct told *told_of(const char *address);
 
 extern const struct weir_host kit_host;
-extern int64_t kit_pushed_ms; /* added to the monotonic clock */
+extern int64_t kit_pushed_ms;      /* added to the monotonic clock */
+extern int64_t kit_wall_pushed_ms; /* and to the other one */
+extern unsigned kit_clocks;        /* how often the clocks were looked at */
 
 /* The log: all lines that were written, one after the other, and how many. */
 extern char kit_log[16384];

@@ -45,6 +45,7 @@ void hear(struct rw_split *self, uint64_t primary, uint64_t first, uint64_t seco
 {
     const uint64_t values[COUNT] = { primary, first, second };
 
+    self->has_probe = true;
     fake_wall_ms += 20;
     for (unsigned i = 0; i < COUNT; i++)
         servers_sample(self->servers, str(addresses[i]), fake_wall_ms - 1, fake_wall_ms,

@@ -23,7 +23,7 @@ struct weir_str str(const char *text);
 struct rw_split *make(struct weir_config config);
 struct rw_split *make_of(const char *consistency);
 
-/* All three have come there by now. */
+/* A probe says: all three have come there by now. */
 void hear(struct rw_split *self, uint64_t primary, uint64_t first, uint64_t second);
 
 struct weir_request request_of(const char *method, const char *token);

@@ -62,6 +62,7 @@ Test(postgres_peers, nobody_is_connected_to_before_the_first_tick)
     snprintf(dsn, sizeof dsn, "host=127.0.0.1 port=%d", port);
     postgres = kit_probe((struct postgres_target[]){ { ADDRESS, dsn } }, 1);
     cr_assert_eq(poll(&knock, 1, 20), 0);
+    cr_assert(told_of(ADDRESS)->is_expected, "but it is waited for");
     postgres_tick(postgres);
     cr_assert_eq(poll(&knock, 1, 1000), 1);
     postgres_free(postgres);
@@ -203,6 +204,8 @@ Test(postgres_peers, a_closed_port_is_told_of_once_and_asked_less_and_less_often
     }
     cr_assert_eq(kit_lines, 1, "%s", kit_log);
     cr_assert(strstr(kit_log, "Connection refused"), "%s", kit_log);
+    cr_assert_eq(told_of(ADDRESS)->losses, 19, "nobody is there who could know how far it is");
+    cr_assert_gt(kit_clocks, 0);
     postgres_free(postgres);
 }
 
@@ -292,6 +295,7 @@ Test(postgres_peers, who_hangs_or_leaves_in_the_middle_of_an_answer_is_left)
     kit_pushed_ms += 1100;
     TICK_UNTIL(postgres, told_of(ADDRESS)->silences == 1);
     cr_assert(strstr(kit_log, "did not answer in time"), "%s", kit_log);
+    cr_assert_eq(told_of(ADDRESS)->losses, 0, "who is late has not gone");
     close(peer);
     peer = -1;
     kit_pushed_ms += 2000;
@@ -302,7 +306,189 @@ Test(postgres_peers, who_hangs_or_leaves_in_the_middle_of_an_answer_is_left)
     TICK_UNTIL(postgres, told_of(ADDRESS)->silences == 2);
     cr_assert(strstr(kit_log, "closed the connection"), "%s", kit_log);
     cr_assert_eq(kit_lines, 2, "each reason once: %s", kit_log);
+    cr_assert_eq(told_of(ADDRESS)->losses, 1);
     postgres_free(postgres);
+    close(door);
+}
+
+Test(postgres_peers, an_error_is_no_loss_and_a_goodbye_is_one)
+{
+    struct postgres *postgres = probe_peer();
+    char bytes[4096];
+
+    receive(postgres, bytes, sizeof bytes);
+    REPLY(WELCOME);
+    receive(postgres, bytes, sizeof bytes);
+    REPLY("E\0\0\0\x24SERROR\0VERROR\0C57014\0Mtoo late\0\0Z\0\0\0\5I");
+    TICK_UNTIL(postgres, told_of(ADDRESS)->silences == 1);
+    cr_assert(strstr(kit_log, "too late"), "%s", kit_log);
+    cr_assert_eq(told_of(ADDRESS)->losses, 0);
+    close(peer);
+    peer = -1;
+    kit_pushed_ms += 2000;
+    receive(postgres, bytes, sizeof bytes);
+    REPLY(WELCOME);
+    receive(postgres, bytes, sizeof bytes);
+    REPLY("E\0\0\0\x23SFATAL\0VFATAL\0C57P01\0Mby hand\0\0");
+    TICK_UNTIL(postgres, told_of(ADDRESS)->silences == 2);
+    cr_assert(strstr(kit_log, "by hand"), "%s", kit_log);
+    cr_assert_eq(told_of(ADDRESS)->losses, 1);
+    postgres_free(postgres);
+    close(peer);
+    close(door);
+}
+
+/* Five columns without a name, one row: the primary of timeline 1 at 16/10. */
+static const char primary_says[] = "T\0\0\0\x65\0\5"
+                                   "\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+                                   "\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+                                   "\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+                                   "\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+                                   "\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"
+                                   "D\0\0\0\x31\0\5\0\0\0\1f\0\0\0\5"
+                                   "16/10\0\0\0\x08"
+                                   "00000001\0\0\0\x08"
+                                   "00000001\0\0\0\1"
+                                   "0C\0\0\0\x0dSELECT 1\0Z\0\0\0\5I";
+
+Test(postgres_peers, a_clock_set_back_between_question_and_answer_makes_it_no_sample)
+{
+    struct postgres *postgres = probe_peer();
+    char bytes[4096];
+
+    receive(postgres, bytes, sizeof bytes);
+    REPLY(WELCOME);
+    receive(postgres, bytes, sizeof bytes);
+    kit_wall_pushed_ms -= 500;
+    reply(primary_says, sizeof primary_says - 1);
+    TICK_UNTIL(postgres, told_of(ADDRESS)->roles == 1);
+    cr_assert_eq(told_of(ADDRESS)->samples, 0, "it was asked by another clock");
+    receive(postgres, bytes, sizeof bytes);
+    reply(primary_says, sizeof primary_says - 1);
+    TICK_UNTIL(postgres, told_of(ADDRESS)->samples == 1);
+    cr_assert_eq(told_of(ADDRESS)->at.value, UINT64_C(0x1600000010));
+    postgres_free(postgres);
+    close(peer);
+    close(door);
+}
+
+/* It is connected to and has answered. */
+static struct postgres *probe_primary(void)
+{
+    struct postgres *postgres = probe_peer();
+    char bytes[4096];
+
+    receive(postgres, bytes, sizeof bytes);
+    REPLY(WELCOME);
+    receive(postgres, bytes, sizeof bytes);
+    reply(primary_says, sizeof primary_says - 1);
+    TICK_UNTIL(postgres, told_of(ADDRESS)->samples == 1);
+    return postgres;
+}
+
+static void hang_up(void)
+{
+    close(peer);
+    peer = -1;
+}
+
+Test(postgres_peers, one_that_was_there_and_refuses_connections_is_gone_and_asked_often)
+{
+    struct postgres *postgres = probe_primary();
+    int64_t ended_ms;
+    unsigned silences;
+
+    kit_pushed_ms += 1500; /* it was there for a while */
+    ended_ms = kit_host.mono_ms();
+    close(door);
+    hang_up();
+    TICK_UNTIL(postgres, told_of(ADDRESS)->gone_since_ms > 0); /* the clock is not pushed: tried at once */
+    cr_assert_geq(told_of(ADDRESS)->gone_since_ms, ended_ms);
+    for (unsigned i = 0; i < 20; i++) {
+        silences = told_of(ADDRESS)->silences;
+        kit_pushed_ms += 260;
+        TICK_UNTIL(postgres, told_of(ADDRESS)->silences > silences);
+    }
+    cr_assert_leq(told_of(ADDRESS)->gone_since_ms, ended_ms + 1000, "since then, not since the last try");
+    kit_pushed_ms += 30000;
+    for (unsigned i = 0; i < 5; i++) {
+        silences = told_of(ADDRESS)->silences;
+        kit_pushed_ms += 2000;
+        TICK_UNTIL(postgres, told_of(ADDRESS)->silences > silences);
+    }
+    silences = told_of(ADDRESS)->silences;
+    kit_pushed_ms += 1500;
+    postgres_tick(postgres);
+    cr_assert_eq(told_of(ADDRESS)->silences, silences, "nobody waits for it any more");
+    postgres_free(postgres);
+}
+
+Test(postgres_peers, one_whose_session_ended_and_that_takes_another_is_not_gone)
+{
+    struct postgres *postgres = probe_primary();
+    char bytes[4096];
+
+    hang_up();
+    TICK_UNTIL(postgres, told_of(ADDRESS)->silences == 1);
+    cr_assert_eq(told_of(ADDRESS)->gone_since_ms, 0);
+    kit_pushed_ms += 200;
+    receive(postgres, bytes, sizeof bytes);
+    REPLY(WELCOME);
+    receive(postgres, bytes, sizeof bytes);
+    reply(primary_says, sizeof primary_says - 1);
+    TICK_UNTIL(postgres, told_of(ADDRESS)->samples == 2);
+    cr_assert_eq(told_of(ADDRESS)->gone_since_ms, 0);
+    postgres_free(postgres);
+    close(peer);
+    close(door);
+}
+
+Test(postgres_peers, what_it_says_while_it_is_connected_to_counts)
+{
+    static const char starts[] = "E\0\0\0\x5bSFATAL\0VFATAL\0C57P03\0Mthe database system is starting "
+                                 "up\0Fpostmaster.c\0L2300\0RStartup\0\0";
+    static const char is_full[] = "E\0\0\0\x2cSFATAL\0VFATAL\0C53300\0Mtoo many clients\0\0";
+    struct postgres *postgres = probe_primary();
+    char bytes[4096];
+
+    hang_up();
+    TICK_UNTIL(postgres, told_of(ADDRESS)->silences == 1);
+    kit_pushed_ms += 200;
+    receive(postgres, bytes, sizeof bytes);
+    reply(starts, sizeof starts - 1);
+    TICK_UNTIL(postgres, told_of(ADDRESS)->gone_since_ms > 0);
+    cr_assert(strstr(kit_log, "57P03: the database system is starting up\n"), "without its source: %s",
+              kit_log);
+    hang_up();
+    kit_pushed_ms += 300;
+    receive(postgres, bytes, sizeof bytes);
+    reply(is_full, sizeof is_full - 1);
+    TICK_UNTIL(postgres, told_of(ADDRESS)->gone_since_ms == 0);
+    cr_assert(strstr(kit_log, "too many clients"), "%s", kit_log);
+    postgres_free(postgres);
+    close(peer);
+    close(door);
+}
+
+Test(postgres_peers, one_that_hangs_is_gone_after_some_time)
+{
+    struct postgres *postgres = probe_primary();
+    char bytes[4096];
+
+    receive(postgres, bytes, sizeof bytes);
+    kit_pushed_ms += 1100;
+    TICK_UNTIL(postgres, told_of(ADDRESS)->silences == 1);
+    for (unsigned i = 2; i <= 3; i++) {
+        cr_assert_eq(told_of(ADDRESS)->gone_since_ms, 0, "late, %u", i);
+        hang_up();
+        kit_pushed_ms += 400;
+        receive(postgres, bytes, sizeof bytes);
+        kit_pushed_ms += 2100;
+        TICK_UNTIL(postgres, told_of(ADDRESS)->silences == i);
+    }
+    cr_assert_gt(told_of(ADDRESS)->gone_since_ms, 0);
+    postgres_free(postgres);
+    hang_up();
     close(door);
 }
 

@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "fake_host.h"
-#include "servers.h"
-#include "tenants.h"
+#include "servers_inside.h"
 
 #define CLOCK   7u
 #define PRIMARY "10.0.0.1:80"
@@ -159,7 +158,7 @@ Test(rw_split_servers, lag_is_measured_by_the_primarys_own_samples)
     }
     cr_assert_eq(servers_lag_ms(servers, 1), 1000);
     cr_assert_eq(servers_as_of(servers, at(1, 10)), 1999);
-    cr_assert_eq(servers_as_of(servers, at(1, 9)), 0);
+    cr_assert_eq(servers_as_of(servers, at(1, 9)), 1, "further back than anybody remembers");
     servers_sample(servers, str(FIRST), 3000, 3001, at(1, 11));
     servers_measure(servers);
     cr_assert_eq(servers_lag_ms(servers, 1), 0);
@@ -336,17 +335,146 @@ Test(rw_split_servers, a_replicas_samples_do_not_count_as_the_primarys)
     servers_free(servers);
 }
 
-Test(rw_split_servers, a_text_without_an_epoch_gets_its_servers)
+Test(rw_split_servers, a_text_without_an_epoch_is_of_its_servers_or_a_later_one)
+{
+    struct servers *servers = three();
+    struct position said;
+
+    cr_assert_eq(servers_complete(servers, str(PRIMARY), at(0, 50), false).epoch, 0);
+    cr_assert_not(servers_complete(servers, str(PRIMARY), at(0, 50), false).is_open, "there are none");
+    servers_role(servers, str(PRIMARY), true, 4);
+    servers_sample(servers, str(PRIMARY), 1000, 1001, at(4, 50));
+    said = servers_complete(servers, str(PRIMARY), at(0, 51), false);
+    cr_assert_eq(said.epoch, 4);
+    cr_assert_eq(said.value, 51);
+    cr_assert(said.is_open, "it may have been promoted again");
+    said = servers_complete(servers, str(FIRST), at(0, 51), false);
+    cr_assert_eq(said.epoch, 0, "nobody knows: it may go on in an older one");
+    cr_assert(said.is_open);
+    said = servers_complete(servers, str(PRIMARY), at(9, 51), true);
+    cr_assert_eq(said.epoch, 9, "its own word stands");
+    cr_assert_not(said.is_open);
+    servers_free(servers);
+}
+
+/* --- an app says a position without an epoch, and there is a failover --- */
+
+/* The first of them was promoted: the probe has seen the primary's epoch 2 at 100, at that time. */
+static struct servers *failed_over(int64_t now_ms)
 {
     struct servers *servers = three();
 
-    cr_assert_eq(servers_complete(servers, str(PRIMARY), at(0, 50), false).epoch, 0);
-    servers_role(servers, str(PRIMARY), true, 4);
-    servers_sample(servers, str(PRIMARY), 1000, 1001, at(4, 50));
-    cr_assert_eq(servers_complete(servers, str(PRIMARY), at(0, 51), false).epoch, 4);
-    cr_assert_eq(servers_complete(servers, str(FIRST), at(0, 51), false).epoch, 4, "it must have come there");
-    cr_assert_eq(servers_complete(servers, str(FIRST), at(0, 49), false).epoch, 0);
-    cr_assert_eq(servers_complete(servers, str(PRIMARY), at(9, 51), true).epoch, 9, "its own word stands");
+    servers_role(servers, str(PRIMARY), true, 1);
+    servers_sample(servers, str(PRIMARY), 1000, 1001, at(1, 50));
+    servers_role(servers, str(FIRST), true, 2);
+    servers_sample(servers, str(FIRST), now_ms, now_ms + 1, at(2, 100));
+    servers_role(servers, str(SECOND), false, 1);
+    return servers;
+}
+
+static struct seen seen_open(uint32_t epoch, uint64_t value, int64_t until_ms)
+{
+    struct position open = { .is_known = true, .epoch = epoch, .is_open = true, .value = value };
+
+    return (struct seen){ .at = open, .clock = CLOCK, .at_ms = until_ms, .until_ms = until_ms };
+}
+
+/* A weir that did not know of the failover said epoch 1 of what the new primary's app said. */
+Test(rw_split_servers, a_later_epoch_alone_does_not_cover_an_open_one)
+{
+    struct servers *servers = failed_over(2000);
+    struct seen seen = seen_open(1, 120, 3000);
+
+    servers_role(servers, str(SECOND), false, 2);
+    servers_sample(servers, str(SECOND), 3000, 3001, at(2, 110));
+    servers_resolve(servers, &seen, 3100);
+    cr_assert_not(servers_covers(servers, 2, &seen));
+    servers_sample(servers, str(SECOND), 3050, 3051, at(2, 120));
+    cr_assert(servers_covers(servers, 2, &seen));
+    servers_free(servers);
+}
+
+Test(rw_split_servers, who_goes_on_in_an_old_epoch_does_not_cover_an_open_one)
+{
+    struct servers *servers = failed_over(2000);
+    struct seen seen = seen_open(1, 120, 3000), before = seen_open(1, 90, 1500);
+
+    servers_sample(servers, str(SECOND), 3000, 3001, at(1, 130));
+    servers_resolve(servers, &seen, 3100);
+    cr_assert_not(servers_covers(servers, 2, &seen), "it follows the old primary");
+    cr_assert(servers_may_be_past(servers, seen.at, at(1, 130)));
+    cr_assert_not(servers_may_be_past(servers, seen.at, at(2, 130)));
+    cr_assert_not(servers_may_be_past(servers, at(1, 120), at(1, 130)), "who said so knew");
+    servers_resolve(servers, &before, 3100);
+    cr_assert(servers_covers(servers, 2, &before), "of before the failover");
+    servers_free(servers);
+}
+
+Test(rw_split_servers, what_was_lost_in_a_failover_does_not_block)
+{
+    struct servers *servers = failed_over(2000);
+    struct seen lost = seen_open(1, 500, 1900);
+    struct seen later = seen_open(1, 500, 2500), foreign = seen_open(1, 500, 1900);
+
+    servers_role(servers, str(SECOND), false, 2);
+    servers_sample(servers, str(SECOND), 3000, 3001, at(2, 110));
+    servers_resolve(servers, &lost, 3100);
+    cr_assert(servers_covers(servers, 2, &lost));
+    cr_assert_eq(lost.at.epoch, 2);
+    cr_assert_not(lost.at.is_open);
+    servers_resolve(servers, &later, 3100);
+    cr_assert_not(servers_covers(servers, 2, &later), "that may be the new primary's");
+    foreign.clock = CLOCK + 1;
+    servers_resolve(servers, &foreign, 3100);
+    cr_assert_not(servers_covers(servers, 2, &foreign), "by another clock it may have been later");
+    servers_free(servers);
+}
+
+Test(rw_split_servers, an_open_epoch_is_evidence_that_there_is_one)
+{
+    struct servers *servers = failed_over(2000);
+    struct seen seen = seen_open(2, 10, 3000);
+
+    cr_assert(servers_primary_is_stale(servers, 0, &seen));
+    cr_assert_not(servers_primary_is_stale(servers, 1, &seen));
+    servers_free(servers);
+}
+
+/* Its probe fails, and it is promoted meanwhile. */
+Test(rw_split_servers, an_apps_word_bounds_what_was_seen_by_an_open_epoch)
+{
+    struct servers *servers = three();
+    struct seen seen = saw(FIRST, 2500);
+
+    servers_role(servers, str(FIRST), false, 1);
+    servers_sample(servers, str(FIRST), 1000, 1001, at(1, 50));
+    servers_silent(servers, str(FIRST));
+    servers_told(servers, str(FIRST), 2000, 2001, at(0, 60), false);
+    servers_told(servers, str(FIRST), 3000, 3001, at(0, 70), false);
+    cr_assert_eq(servers_latest(servers, 1).value, 70);
+    cr_assert_eq(servers_latest(servers, 1).epoch, 1, "that it has reached for sure");
+    cr_assert_not(servers_latest(servers, 1).is_open);
+    cr_assert_eq(servers_lower(servers, 1, 2500).value, 60);
+    cr_assert_not(servers_lower(servers, 1, 2500).is_open);
+    servers_resolve(servers, &seen, 3100);
+    cr_assert_not(seen.has_source);
+    cr_assert_eq(seen.at.value, 70);
+    cr_assert(seen.at.is_open);
+    servers_landed(servers, str(FIRST), 3200, servers_complete(servers, str(FIRST), at(0, 80), false));
+    cr_assert_eq(servers_latest(servers, 1).value, 80);
+    cr_assert_not(servers_latest(servers, 1).is_open);
+    servers_free(servers);
+}
+
+Test(rw_split_servers, what_one_had_written_as_the_primary_is_no_lower_bound_once_it_is_none)
+{
+    struct servers *servers = failed_over(2000);
+
+    cr_assert(servers_lower(servers, 1, 2100).is_known);
+    cr_assert_not(servers_lower(servers, 0, 2100).is_known, "a commit is written before it is shown");
+    servers_role(servers, str(PRIMARY), false, 2);
+    servers_sample(servers, str(PRIMARY), 2200, 2201, at(2, 100));
+    cr_assert_eq(servers_lower(servers, 0, 2300).value, 100);
     servers_free(servers);
 }
 
@@ -359,7 +487,9 @@ Test(rw_split_servers, the_table_of_servers_is_bounded)
         snprintf(name, sizeof name, "10.0.%u.%u:80", i / 250, i % 250);
         cr_assert_eq(servers_find(servers, str(name), i), (int)i);
     }
+    cr_assert_not(servers_are_full(servers), "all have a place");
     cr_assert_eq(servers_find(servers, str("10.9.9.9:80"), 0), -1);
+    cr_assert(servers_are_full(servers));
     servers_sample(servers, str("10.9.9.9:80"), 1, 2, at(1, 1));
     servers_role(servers, str("10.9.9.9:80"), true, 1);
     servers_silent(servers, str("10.9.9.9:80"));
@@ -370,23 +500,68 @@ Test(rw_split_servers, the_table_of_servers_is_bounded)
     servers_free(servers);
 }
 
-/* --- tenants --- */
+/* --- reading beside who writes --- */
 
-Test(rw_split_servers, a_tenants_last_write_is_everybodys_in_it)
+Test(rw_split_servers, a_writer_that_sleeps_in_the_middle_makes_nobody_spin)
 {
-    struct tenants *tenants = tenants_new(CLOCK, 500);
-    struct seen wrote = { .at = at(1, 30) }, seen = { 0 };
+    struct servers *servers = three();
+    struct seen seen = { .at = at(1, 20) }, newer = { .at = at(2, 5) };
 
-    cr_assert_eq(tenants_last(tenants, str("acme"), &seen), 500, "what was before is not known");
-    cr_assert_eq(seen.at_ms, 500);
-    tenants_wrote(tenants, str("acme"), &wrote, 1000);
-    wrote.at.value = 20;
-    tenants_wrote(tenants, str("acme"), &wrote, 900);
-    seen = (struct seen){ 0 };
-    cr_assert_eq(tenants_last(tenants, str("acme"), &seen), 1000);
-    cr_assert_eq(seen.at.value, 30, "forward only");
-    seen = (struct seen){ 0 };
-    tenants_last(tenants, str("tiny"), &seen);
-    cr_assert_not(seen.at.is_known);
-    tenants_free(tenants);
+    servers_sample(servers, str(FIRST), 1000, 1001, at(1, 20));
+    cr_assert(servers_covers(servers, 1, &seen));
+    atomic_fetch_add(&servers->slots[1]->turn, 1);
+    cr_assert_not(servers_latest(servers, 1).is_known);
+    cr_assert_eq(servers_latest(servers, 1).value, 0);
+    cr_assert_not(servers_latest(servers, 1).is_open);
+    cr_assert_not(servers_covers(servers, 1, &seen));
+    cr_assert(servers_primary_is_stale(servers, 1, &newer), "that is found out all the same");
+    atomic_fetch_add(&servers->slots[1]->turn, 1);
+    cr_assert(servers_covers(servers, 1, &seen));
+    servers_free(servers);
+}
+
+#define RETURNS 20000
+
+static atomic_uint losses;
+
+static uint64_t after_returns(unsigned count)
+{
+    return 2 * RETURNS - count;
+}
+
+/* A replica that breaks off and comes back further back, over and over. */
+static void *comes_back(void *arg)
+{
+    struct servers *servers = arg;
+
+    for (unsigned i = 1; i <= RETURNS; i++) {
+        int64_t now_ms = 10000 + i * INT64_C(10);
+
+        servers_lost(servers, str(FIRST), now_ms);
+        atomic_store(&losses, i);
+        servers_sample(servers, str(FIRST), now_ms + 1, now_ms + 2, at(1, after_returns(i)));
+    }
+    return NULL;
+}
+
+Test(rw_split_servers, one_that_comes_back_is_not_believed_by_where_it_was)
+{
+    struct servers *servers = three();
+    unsigned lost = 0, believed = 0;
+    pthread_t thread;
+
+    servers_sample(servers, str(FIRST), 1000, 1001, at(1, after_returns(0)));
+    cr_assert_eq(pthread_create(&thread, NULL, comes_back, servers), 0);
+    while (lost < RETURNS) {
+        struct seen seen;
+
+        lost = losses;
+        /* Where it was before this loss: never again. */
+        seen = (struct seen){ .at = at(1, after_returns(lost - 1)) };
+        if (lost > 0 && servers_covers(servers, 1, &seen))
+            believed++;
+    }
+    pthread_join(thread, NULL);
+    cr_assert_eq(believed, 0);
+    servers_free(servers);
 }

@@ -91,6 +91,8 @@ Test(rw_split_settings, refuses_the_rest_in_a_sentence)
           "write, number 1: GET /a/**/b may have ** at its end only" },
         { { { { .name = "write", .items = { " /a" } } } },
           "write, number 1:  /a needs a method before its path" },
+        { { { { .name = "read", .items = { "post /search" } } } },
+          "read, number 1: post /search needs its method in capitals, as in POST /search" },
         { { { { .name = "write", .items = { "GET /a?b" } } } },
           "write, number 1: GET /a?b needs a path without spaces and queries" },
         { { { { .name = "kind_header", .text = "" } } }, "kind_header must be a name" },
@@ -145,7 +147,7 @@ Test(rw_split_settings, refuses_a_weir_that_cannot_keep_its_secret)
     struct weir_config config = { 0 };
     char error[400] = "";
 
-    older.size = offsetof(struct weir_host, has_body);
+    older.size = offsetof(struct weir_host, add_reply_field);
     cr_assert_not(plugin->configure(&older, &config, error, sizeof error));
     cr_assert_str_eq(error, "this weir is too old for this rw_split");
 }

@@ -16,8 +16,11 @@
  * own and may do I/O. A crash in a plugin is the process's.
  *
  * Memory: every weir_str is borrowed and lives for the call, unless said otherwise. Handles (weir_request,
- * weir_config) are opaque and live for the call. What a hook hands back to weir is copied before the hook's
- * next call, or comes from host->alloc().
+ * weir_config) are opaque and live for the call. What a hook hands back must live until the hook's next call
+ * for that request: host->alloc(), the instance or a literal, not a weir_str that it was handed.
+ *
+ * Mistakes: what makes no sense (a candidate that there is not, a token that no cookie can have) counts as
+ * not said; the log names the plugin, once a minute. A hook that takes 10 ms or more is named as well.
  *
  * ABI rules: structs begin with their size and only ever grow at the end; a field is there if `size` covers
  * it. weir refuses a plugin of another major, and one with a newer minor than its own; older minors are
@@ -47,6 +50,11 @@ struct weir_str {
 struct weir_request;
 struct weir_config;
 struct weir_upstream;
+
+enum weir_kind {
+    WEIR_READ,
+    WEIR_WRITE
+};
 
 enum weir_role {
     WEIR_PRIMARY,
@@ -87,7 +95,7 @@ struct weir_host {
     int64_t (*wall_ms)(void); /* unix milliseconds */
     int64_t (*mono_ms)(void); /* milliseconds that never go back */
     bool (*random)(void *out, size_t len);
-    /* HMAC-SHA256; out has 32 bytes. */
+    /* HMAC-SHA256; out has 32 bytes. What is absent counts as empty. */
     void (*hmac)(struct weir_str key, struct weir_str data, unsigned char out[32]);
 
     /* --- configure only: the plugin's own keys, as in the YAML file --- */
@@ -111,10 +119,12 @@ struct weir_host {
     /* --- hooks that have a request --- */
     struct weir_str (*method)(const struct weir_request *request);
     struct weir_str (*target)(const struct weir_request *request);
-    struct weir_str (*path)(const struct weir_request *request); /* after tenant and version prefixes */
+    /* After tenant and version prefixes, without the query, as the client wrote it: nothing is decoded, no
+     * "." or ".." resolved. What must hold against a hostile client belongs in the app, or decode first. */
+    struct weir_str (*path)(const struct weir_request *request);
     struct weir_str (*tenant)(const struct weir_request *request);
-    struct weir_str (*version)(const struct weir_request *request);
-    struct weir_str (*route)(const struct weir_request *request); /* "" without one */
+    struct weir_str (*version)(const struct weir_request *request); /* "" without versions */
+    struct weir_str (*route)(const struct weir_request *request);   /* "" without one */
     struct weir_str (*domain)(const struct weir_request *request);
     bool (*is_trusted)(const struct weir_request *request); /* the peer is one of trusted_peers */
     /* The first field of that name in any case. */
@@ -127,7 +137,7 @@ struct weir_host {
     void (*set)(struct weir_request *request, void *value);
 
     /* Somebody's position or a server's state changed: requests that wait in choose are asked again. Any
-     * thread. */
+     * thread. In choose it does not count for the request that is being asked. */
     void (*wake)(struct weir_upstream *upstream);
 
     /* A secret that weir drew at its start, of its own for each label: the same for all instances of this
@@ -137,9 +147,9 @@ struct weir_host {
 
     /* --- since 1.1: look with WEIR_HAS before the first use --- */
 
-    /* configure only. The entries of a mapping of strings; a dot leads into a mapping: "positions.postgres".
-     * config_map: how many (0: absent, or empty), or -1: another type. The strings live until configure
-     * returns. */
+    /* configure only. The entries of a mapping; a dot leads into a mapping: "positions.postgres". Numbers and
+     * booleans come as they are written. config_map: how many (0: absent, or empty), or -1: another type, or
+     * a list, a mapping or nothing at all in it. The strings live until configure returns. */
     int (*config_map)(const struct weir_config *config, const char *path);
     bool (*config_entry)(const struct weir_config *config, const char *path, unsigned index,
                          struct weir_str *out_key, struct weir_str *out_value);
@@ -155,8 +165,8 @@ struct weir_host {
     /* What the plugin found out about the server at that address. False: there is none. Any thread. Wakes
      * nobody: see wake(). */
     bool (*report)(struct weir_upstream *upstream, struct weir_str address, const struct weir_report *report);
-    /* Counts an event: weir_plugin_events_total{upstream, event}. event: a static string of [a-z_]; at most
-     * 32 different ones an upstream. Any thread. */
+    /* Counts an event: weir_plugin_events_total{upstream, event}. event: a static string of [a-z_]; the 33rd
+     * of an upstream is not counted. Any thread. */
     void (*count)(struct weir_upstream *upstream, const char *event);
     /* Several weirs share a Redis: others may have written what this one does not know. Any thread. */
     bool (*is_in_fleet)(void);
@@ -165,17 +175,22 @@ struct weir_host {
      * nothing. */
     struct weir_str (*route_option)(const struct weir_request *request, const char *name);
     /* The request's body, if it has one and all of it is here: from choose on, and only up to the upstream's
-     * buffer.request or what inspect asked to keep. data NULL: not. */
+     * buffer.request or what inspect asked to keep. data NULL: not; an empty one has data and no length. */
     struct weir_str (*body)(const struct weir_request *request);
     bool (*has_body)(const struct weir_request *request);
+    /* From inspect's end on: what it came to, whichever plugin said so. */
+    enum weir_kind (*kind)(const struct weir_request *request);
+    /* The n-th line of that field, from 0; data NULL: there are not so many. field() is field_line(.., 0). */
+    struct weir_str (*field_line)(const struct weir_request *request, const char *name, unsigned n);
+    /* A field for this client's reply and no other's: it is added to what the app or the cache says, never
+     * stored, and may come several times (Set-Cookie). From inspect to served or answered; copied. False and
+     * nothing done: no room, too late, more than 8, name or value are none (RFC 9110 5.1, 5.5), or the field
+     * is not a plugin's to say: framing, Connection, weir's own, what the cache goes by (Cache-Control, Age,
+     * ETag, Vary and so on). */
+    bool (*add_reply_field)(struct weir_request *request, const char *name, struct weir_str value);
 };
 
 /* --- inspect: before the cache is asked --- */
-
-enum weir_kind {
-    WEIR_READ,
-    WEIR_WRITE
-};
 
 struct weir_inspection {
     uint32_t size;
@@ -189,6 +204,9 @@ struct weir_inspection {
     /* Since 1.1. Preset 0: a body up to the upstream's buffer.request is read whole before choose. Larger:
      * up to so many bytes are, so that choose can look at it, and it can be sent again. At most 16 MiB. */
     int64_t keep_body_bytes;
+    /* Since 1.1. Preset false: what a server may have got is sent again if its method is idempotent (RFC 9110
+     * 9.2.2) and `retries` allow. True: only what no server can have begun to work on. */
+    bool is_once;
 };
 
 /* --- choose: which server --- */
@@ -220,7 +238,7 @@ enum weir_choice_kind {
     WEIR_PICK,   /* the candidate at index */
     WEIR_ROLES,  /* weir balances among the usable of these roles */
     WEIR_REFUSE, /* 503 with that word; retry_after_s in Retry-After */
-    WEIR_HOLD,   /* ask again on wake(), at the latest after hold_ms */
+    WEIR_HOLD,   /* ask again on wake(), at the latest after hold_ms; on the last call a refusal */
 };
 
 #define WEIR_ROLES_PRIMARY 1u
@@ -229,8 +247,9 @@ enum weir_choice_kind {
 struct weir_choice {
     uint32_t size;
     enum weir_choice_kind kind; /* preset WEIR_PASS */
-    unsigned index;
-    unsigned roles;
+    unsigned index;  /* WEIR_PICK. Beyond the candidates: no opinion. One that was tried, and no hold since:
+                      * another of its role */
+    unsigned roles;  /* WEIR_ROLES: none at all is 503 no-server */
     bool falls_back; /* WEIR_ROLES: if none of them is usable, any other usable one */
     const char *why; /* PICK and ROLES: static, for the log and Weir-Trace, at most 64 bytes; may be NULL */
     const char *reason; /* WEIR_REFUSE: static; "position-behind" and "write-held" are known words, others
@@ -242,16 +261,19 @@ struct weir_choice {
     bool holds_again;
 };
 
-/* --- answered: the app's head is here, or weir failed --- */
+/* --- answered: the app's head is here, or weir failed, or gave up what a server may have begun with; after
+ * replay_to_primary once more, for the primary's reply. choose is asked before that and may hold or refuse,
+ * but the primary it is --- */
 
 struct weir_answer {
     uint32_t size;
     int status;
-    bool is_weirs_own; /* an error weir made: there is no server's head */
-    bool is_kept_body; /* the request's body could be sent again */
-    enum weir_role role;
-    unsigned index;  /* of the candidate that answered */
-    int64_t sent_ms; /* wall clock: when the request was sent; 0: no server was asked */
+    bool is_weirs_own;   /* an error weir made: there is no server's head; role and index count only where
+                          * address has data */
+    bool is_kept_body;   /* the request's body could be sent again */
+    enum weir_role role; /* the server's: WEIR_PRIMARY if it was that when it was asked, and still is */
+    unsigned index;      /* of the candidate that answered */
+    int64_t sent_ms;     /* wall clock: when the request was sent; 0: no server was asked */
     /* The reply's first field of that name in any case. */
     struct weir_str (*field)(const struct weir_answer *answer, const char *name);
     /* Since 1.1. */
@@ -261,25 +283,31 @@ struct weir_answer {
 
 struct weir_verdict {
     uint32_t size;
-    struct weir_str
-        token; /* preset absent: sent to the client as Weir-Position and as the cookie weir_position */
-    int64_t token_age_s; /* the cookie's Max-Age */
-    bool forbid_store;   /* preset false */
-    bool invalidate;     /* preset false: what is stored for this target goes, as after an unsafe request */
-    bool replay_to_primary;   /* preset false: send it again, once, to the primary; ignored where that is not
-                                 possible */
+    struct weir_str token; /* preset absent: sent to the client as Weir-Position and as the cookie
+                            * weir_position. 1 to 4096 characters that a cookie may have (RFC 6265 4.1.1). A
+                            * reply has one: the last plugin's */
+    int64_t token_age_s;   /* the cookie's Max-Age. Preset 0, which makes the client forget it */
+    bool forbid_store;     /* preset false */
+    bool invalidate;       /* preset false: what is stored for this target goes, as after an unsafe request */
+    bool replay_to_primary;   /* preset false: send it again, once, to the primary. Of the primary's own reply
+                                 it is ignored; of the replay's it is 502 replay-loop */
     struct weir_str position; /* preset absent: stored with the reply, see is_behind */
     /* Since 1.1. Preset 0: the reply knows of all that was written before it was asked for. Else the wall
      * clock until which it does: it comes from a server that is behind, and is not stored if something it
      * would be found by was invalidated or purged since. */
     int64_t as_of_ms;
+    /* Since 1.1. Preset false. The token is of a write: the cookie weir_wrote carries it as well, so that the
+     * reply to a read which was asked for earlier and comes later cannot take its place. cookie() gives both,
+     * joined by "~". */
+    bool is_of_write;
 };
 
-/* --- finished: it is over --- */
+/* --- finished: it is over. Where others wait for what this request's fetch brings, choose and answered may
+ * still come for it; get() gives NULL from here on --- */
 
 struct weir_cost {
     uint32_t size;
-    int status; /* what the client got; 0: nothing */
+    int status; /* what the client was sent, whether or not it was still there; 0: nothing */
     bool is_from_cache;
     int64_t total_us;
     int64_t server_us; /* to the reply's head; -1: no server was asked */
@@ -292,7 +320,8 @@ struct weir_plugin {
     uint16_t abi_minor;
     const char *name;    /* as in the config */
     const char *version; /* the plugin's own */
-    int64_t tick_ms;     /* how often tick is called, measured from the end of one to the start of the next */
+    int64_t tick_ms;     /* how often tick is called, from the end of one to the start of the next; the first
+                          * comes at once. At least 1 where there is a tick */
 
     /* Reads its keys. Returns the instance, or NULL and one sentence in error. Every key that it does not
      * know must be refused. */
@@ -308,7 +337,7 @@ struct weir_plugin {
     void (*answered)(void *self, struct weir_request *request, const struct weir_answer *answer,
                      struct weir_verdict *out);
     void (*finished)(void *self, struct weir_request *request, const struct weir_cost *cost);
-    void (*tick)(void *self);
+    void (*tick)(void *self); /* at the process' end it has 5 s to come back */
     /* True if a stored reply's position does not cover what inspect asked for. NULL: positions are not
      * compared. */
     bool (*is_behind)(void *self, struct weir_str stored, struct weir_str asked);
@@ -316,8 +345,9 @@ struct weir_plugin {
     /* --- since 1.1 --- */
 
     /* Which upstream takes this request: its name, as config_has_upstream() knows it; data NULL: this one.
-     * Asked before inspect; whichever is named is not asked again, and its own plugins go on from there. The
-     * string must live as long as the instance. On the workers. */
+     * Asked before inspect; whichever is named is not asked again, and its own plugins go on from there: this
+     * one hears no more of the request, not even finished. One that is not there: 404 no-route. The string
+     * must live as long as the instance. On the workers. */
     struct weir_str (*assign)(void *self, struct weir_request *request);
     /* A stored reply is about to answer: the position it was stored with (data NULL: none), when its fetch
      * began (wall clock). Only token, token_age_s count of the verdict. On the workers. */

@@ -15,11 +15,14 @@ static bool leave_held(struct fetch *fetch)
     return true;
 }
 
-/* Whoever was tried before the hold may be tried again. */
+/* Whoever was tried before the hold may be tried again, but not by a plugin that holds in slices: it says
+ * itself when to go back to one that refused, or each wake would be an attempt. */
 static void end_hold(struct fetch *fetch)
 {
-    fetch->held_ms += (loop_now_ns(fetch->lane->loop) - fetch->held_ns) / NS_PER_MS;
-    fetch->tried = 0;
+    fetch->has_waited = true;
+    fetch->held_sum_ns += loop_now_ns(fetch->lane->loop) - fetch->held_ns;
+    if (!fetch->holds_again)
+        fetch->tried = 0;
 }
 
 static void on_hold_over(void *arg)
@@ -85,37 +88,55 @@ static bool has_untried(const struct fetch *fetch, unsigned roles)
     return false;
 }
 
-enum verdict stage_choose(struct fetch *fetch)
+/* Plugins first. A replay goes to the primary whatever they say, but they may hold or refuse it. */
+static enum verdict ask_plugins(struct fetch *fetch, uint64_t wakes)
 {
     unsigned roles = ROLES_PRIMARY | ROLES_REPLICA;
     bool falls_back = false;
     int64_t hold_ms = 0;
+    uint64_t own_wakes = held_own_wakes();
+
+    switch (plugins_choose(fetch, &roles, &falls_back, &hold_ms)) {
+    case PLUGIN_REFUSED:
+        return ANSWER;
+    case PLUGIN_HOLDS:
+        return hold(fetch, hold_ms, wakes + held_own_wakes() - own_wakes);
+    case PLUGIN_PICKED:
+        if (!fetch->roles_forced || (fetch->roles_forced & 1u << server_role(fetch->server)))
+            return NEXT;
+        fetch->server = NULL;
+        fetch->is_picked = false;
+        break;
+    case PLUGIN_PASSES:
+        break;
+    }
+    if (fetch->roles_forced) {
+        roles = fetch->roles_forced;
+        falls_back = false;
+    }
+    if (has_untried(fetch, roles) || !falls_back)
+        fetch->server = pick(fetch, roles);
+    if (!fetch->server && falls_back)
+        fetch->server = pick(fetch, ROLES_PRIMARY | ROLES_REPLICA);
+    return NEXT;
+}
+
+enum verdict stage_choose(struct fetch *fetch)
+{
     uint64_t wakes = held_wakes(fetch->supply->held);
+    enum verdict verdict = NEXT;
 
     fetch->server = NULL;
     fetch->is_picked = false;
     fetch->why_chosen = (struct str){ NULL, 0 };
-    if (fetch->req->pinned) {
+    if (fetch->req->pinned)
         fetch->server = upstream_own(fetch->supply->upstream, fetch->req->pinned);
-    } else if (fetch->roles_forced) {
-        fetch->server = pick(fetch, fetch->roles_forced);
-    } else {
-        switch (plugins_choose(fetch, &roles, &falls_back, &hold_ms)) {
-        case PLUGIN_REFUSED:
-            return ANSWER;
-        case PLUGIN_HOLDS:
-            return hold(fetch, hold_ms, wakes);
-        case PLUGIN_PICKED:
-            break;
-        case PLUGIN_PASSES:
-            if (has_untried(fetch, roles) || !falls_back)
-                fetch->server = pick(fetch, roles);
-            if (!fetch->server && falls_back)
-                fetch->server = pick(fetch, ROLES_PRIMARY | ROLES_REPLICA);
-            break;
-        }
-    }
-    if (!fetch->server)
+    else
+        verdict = ask_plugins(fetch, wakes);
+    if (verdict == NEXT && !fetch->server)
         return fetch_fail(fetch, ERR_NO_SERVER);
-    return NEXT;
+    /* Nobody waits twice for one that stands still. */
+    if (verdict == NEXT && fetch->stood_still >> upstream_index(fetch->supply->upstream, fetch->server) & 1)
+        return fetch_fail(fetch, ERR_FIRST_BYTE_TIMEOUT);
+    return verdict;
 }

@@ -7,7 +7,7 @@
 #include "pipeline/fetch.h"
 #include "pipeline/relay.h"
 
-#define PICKS_MAX      128  /* of one fetch */
+#define PICKS_MAX      1024 /* of one fetch: a minute of them, ten a second, and some */
 #define EXPECT_WAIT_MS 1000 /* RFC 9110 10.1.1: a client must not wait for ever for a 100 */
 
 /* The upload may begin, or go on: what is kept first, then the client is asked for more. */
@@ -41,8 +41,8 @@ static bool may_retry(struct fetch *fetch, int err)
     const struct config_upstream *config = fetch->supply->upstream->config;
     /* A server that could not be connected to has seen nothing: then any method may be sent again. */
     bool is_unseen = exchange_connected_ns(fetch->exchange) == 0 && !exchange_was_reused(fetch->exchange);
-    if (fetch->has_head || exchange_has_answered(fetch->exchange) ||
-        (!is_unseen && !method_is_idempotent(req->msg.method)))
+    bool may_repeat = method_is_idempotent(req->msg.method) && !req->is_once;
+    if (fetch->has_head || exchange_has_answered(fetch->exchange) || (!is_unseen && !may_repeat))
         return false;
     if (req->has_upload && !req->is_upload_kept)
         return false;
@@ -65,7 +65,14 @@ static bool may_retry(struct fetch *fetch, int err)
     if (is_unseen && is_first_try &&
         __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count)
         return true;
-    if (err == ERR_FIRST_BYTE_TIMEOUT || fetch->attempts > config->retry_attempts)
+    /* A server that stands still may have the request in hand: another one may answer it, if it only reads,
+     * but the same one is not asked twice. */
+    bool has_other = __builtin_popcountll(fetch->tried) < (int)fetch->supply->upstream->server_count;
+    if (err == ERR_FIRST_BYTE_TIMEOUT && (!has_other || !method_is_safe(req->msg.method)))
+        return false;
+    if (err == ERR_FIRST_BYTE_TIMEOUT)
+        fetch->stood_still |= bit;
+    if (fetch->attempts > config->retry_attempts)
         return false;
     if (!upstream_spend_retry(fetch->supply->upstream, loop_now_ns(fetch->lane->loop)))
         return false;
@@ -172,9 +179,11 @@ enum verdict stage_forward(struct fetch *fetch)
     if (fetch->supply->line)
         request_stage_took(req, STAGE_PERMIT, fetch->permit_ns - fetch->began_ns);
     fetch->sent_wall_ms = loop_wall_ms(lane->loop);
+    fetch->role_asked = server_role(fetch->server);
     if (lane->tier && lane->city->bus)
         fetch->stamp = journal_stamp(bus_journal(lane->city->bus));
     fetch->attempts++;
+    fetch->has_waited = false;
     req->attempts++;
     req->server = fetch->server;
     req->why_chosen = fetch->why_chosen;

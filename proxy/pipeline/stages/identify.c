@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "http/target.h"
 #include "pipeline/client.h"
+#include "pipeline/own_cookie.h"
 #include "pipeline/request.h"
 
 static bool is_id_char(char c)
@@ -69,14 +70,14 @@ static bool read_authority(struct request *req)
     return true;
 }
 
-/* weir's own cookie is taken off before the key and before the app (A2): what is left is the client's and the
- * app's. */
+/* weir's own cookies are taken off before the key and before the app (A2): what is left is the client's and
+ * the app's. */
 static bool take_own_cookie(struct request *req)
 {
-    static const struct str own = STR_INIT("weir_position=");
+    struct own_cookies own = { .room = NULL };
     struct field *field = (struct field *)(uintptr_t)message_field(&req->msg, FIELD_COOKIE);
     for (; field; field = (struct field *)(uintptr_t)message_next(&req->msg, field)) {
-        if (!memmem(field->value.data, field->value.len, own.data, own.len))
+        if (!memmem(field->value.data, field->value.len, "weir_", 5))
             continue;
         char *data = arena_alloc(&req->arena, field->value.len + 2);
         if (!data)
@@ -84,11 +85,12 @@ static bool take_own_cookie(struct request *req)
         struct writer w;
         struct str rest = field->value;
         struct str pair;
+        struct str value;
         writer_init(&w, data, field->value.len + 2);
         while (str_split(&rest, ';', &pair)) {
             pair = str_trim(pair);
-            if (str_has_prefix(pair, own)) {
-                req->own_cookie = str_from(pair, own.len);
+            if (own_cookie_value(pair, &value)) {
+                own_cookies_add(&own, &req->arena, value);
                 continue;
             }
             writer_put(&w, w.len > 0 ? STR("; ") : STR(""));
@@ -102,6 +104,7 @@ static bool take_own_cookie(struct request *req)
         if (req->msg.first[FIELD_COOKIE] == 1 + (field - req->msg.fields))
             req->msg.first[FIELD_COOKIE] = req->msg.next[field - req->msg.fields];
     }
+    req->own_cookie = own.joined;
     return true;
 }
 

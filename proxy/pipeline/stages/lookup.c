@@ -176,8 +176,6 @@ static enum verdict serve(struct request *req, struct cache_found *found, enum u
     if (!is_fresh)
         lane_count(lane, LANE_CACHE_STALE, 1);
     req->looked_ns = loop_tick_ns(lane->loop);
-    if (req->supply->plugin_count > 0)
-        plugins_served(req, object_meta(object));
     if (use == USE_STALE_REVALIDATE)
         refresh(req, object, ERRAND_REVALIDATE);
     else if (UNLIKELY(req->is_ageing) && found->is_hot)

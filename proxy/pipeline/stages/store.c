@@ -80,7 +80,7 @@ static void heed_head(struct fetch *fetch, const struct message *reply)
     if (says == HEAD_UPDATES)
         fresh = keep_renewed(fetch, reply);
     if (fresh)
-        cache_renew(cache_of(fetch), &fetch->key, req->stale, fresh, fetch->permit_ns);
+        cache_renew(cache_of(fetch), &fetch->key, req->stale, fresh, keep_known_ns(fetch));
     else if (says == HEAD_INVALIDATES)
         cache_remove(cache_of(fetch), req->stale);
     object_unref(fresh);
@@ -90,7 +90,7 @@ static void heed_head(struct fetch *fetch, const struct message *reply)
 static int replay_refusal(const struct fetch *fetch)
 {
     const struct request *req = fetch->req;
-    if (fetch->is_replayed || server_role(fetch->server) != ROLE_REPLICA)
+    if (fetch->is_replayed || fetch->role_asked != ROLE_REPLICA)
         return ERR_REPLAY_LOOP;
     return !req->has_upload || req->is_upload_kept ? 0 : ERR_REPLAY_TOO_LARGE;
 }
@@ -107,9 +107,16 @@ static enum verdict ask_again(struct fetch *fetch)
     return RETRY;
 }
 
-static enum verdict replay(struct fetch *fetch)
+static enum verdict replay(struct fetch *fetch, const struct message *reply)
 {
+    bool is_apps_word = reply->first[FIELD_WEIR_REPLAY] || reply->first[FIELD_FLY_REPLAY];
     fetch->is_replayed = true;
+    /* Whatever its method: a replica's app could not do it, so it writes. */
+    if (is_apps_word) {
+        fetch->req->is_write = fetch->req->is_once = true;
+        /* Asked with conditions or for a part it might have to be asked twice. */
+        fetch->req->is_validating = fetch->req->completes_part = false;
+    }
     fetch->roles_forced = ROLES_PRIMARY;
     return ask_again(fetch);
 }
@@ -122,7 +129,11 @@ static enum verdict relay(struct fetch *fetch, const struct message *reply)
         int64_t remember_ms = reply->status >= 500 ? REMEMBER_ERROR_MS : REMEMBER_MS;
         if (fetch->is_askers_doing) /* it says nothing about the key */
             remember_ms = 0;
-        if (fetch->is_outdated) /* one of those who wait leads anew */
+        /* One of those who wait leads anew; but from a server that is behind, what comes next will be as old:
+         * nobody waits for that. */
+        if (fetch->is_outdated && fetch->as_of_ms > 0)
+            remember_ms = 0;
+        if (fetch->is_outdated && fetch->as_of_ms == 0)
             flight_land(fetch->flight);
         else
             flight_scatter(fetch->flight, loop_wall_ms(fetch->lane->loop), remember_ms);
@@ -166,9 +177,10 @@ enum verdict stage_store(struct fetch *fetch)
 
     req->fetched_ns = fetch->head_ns;
     plugins_answered(fetch, reply, reply->status, &said);
-    if (said.replays && fetch->is_attached) {
+    /* The primary's own answer is one, whatever a plugin says of it. */
+    if (said.replays && fetch->is_attached && (fetch->is_replayed || fetch->role_asked == ROLE_REPLICA)) {
         int err = replay_refusal(fetch);
-        return err ? fetch_fail(fetch, err) : replay(fetch);
+        return err ? fetch_fail(fetch, err) : replay(fetch, reply);
     }
     fetch->position = said.position;
     fetch->as_of_ms = said.as_of_ms;
@@ -188,7 +200,7 @@ enum verdict stage_store(struct fetch *fetch)
         fetch->app_status = reply->status;
         return fetch_fail(fetch, ERR_APP_FAILED);
     }
-    if (req->msg.method == METHOD_HEAD && req->stale)
+    if (req->msg.method == METHOD_HEAD && req->stale && !said.forbids_store)
         heed_head(fetch, reply);
     struct object *object = said.forbids_store ? NULL : keep_reply(fetch, reply);
     if (object)

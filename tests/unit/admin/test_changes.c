@@ -34,6 +34,23 @@ Test(changes, a_refused_reload_lists_the_mistakes)
     json_decref(json);
 }
 
+Test(changes, a_reload_that_worked_says_its_warnings)
+{
+    int status;
+    json_t *json = room_json(&room, POST("/api/reload"), "", &status);
+    cr_expect_eq(json_array_size(json_object_get(json, "warnings")), 0);
+    cr_expect(json_is_array(json_object_get(json, "warnings")));
+    json_decref(json);
+
+    room.warnings = "f.yaml: admin: another address takes a restart\n";
+    json = room_json(&room, POST("/api/reload"), "", &status);
+    cr_expect_eq(status, 200);
+    cr_assert_eq(json_array_size(json_object_get(json, "warnings")), 1);
+    cr_expect_str_eq(json_string_value(json_array_get(json_object_get(json, "warnings"), 0)),
+                     "f.yaml: admin: another address takes a restart");
+    json_decref(json);
+}
+
 Test(changes, a_server_is_drained_by_its_address)
 {
     struct server *const *servers = room.world->supplies[0].upstream->servers;

@@ -144,6 +144,30 @@ Test(status, latency_takes_its_query_from_the_url)
     }
 }
 
+Test(status, latency_refuses_what_it_does_not_know)
+{
+    static const struct {
+        const char *lines;
+        const char *detail;
+    } rows[] = {
+        { GET("/api/latency?tenannt=acme"),
+          "unknown parameter \"tenannt\"; allowed: tenant version route stage" },
+        { GET("/api/latency?tenant=acme&x"), "unknown parameter \"x\"" },
+        { GET("/api/latency?stage=nope"),
+          "there is no stage \"nope\"; allowed: total, * for all, or one of head" },
+        { GET("/api/latency?stage=%6eope"), "there is no stage \"nope\"" },
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int status;
+        json_t *json = room_json(&room, rows[i].lines, "", &status);
+        const char *detail = json_string_value(json_object_get(json, "detail"));
+        cr_expect_eq(status, 400, "row %zu", i);
+        cr_expect(detail && strstr(detail, rows[i].detail), "row %zu: %s", i, detail);
+        json_decref(json);
+    }
+    cr_expect_eq(room_status(&room, GET("/api/latency?stage=*&&tenant="), ""), 200);
+}
+
 static bool state_of_fleet(void *arg, struct fleet_state *out)
 {
     (void)arg;

@@ -330,3 +330,19 @@ Test(purge, leaves_nothing_behind_but_times)
     cr_expect_not_null(test_find(cache, key));
     cache_free(cache);
 }
+
+Test(purge, what_may_be_older_than_the_cache_does_not_come_in)
+{
+    struct cache_options options = {
+        .memory_bytes = MIB, .object_max_bytes = MIB, .shards = 1, .began_ns = 100
+    };
+    struct cache *cache = cache_new(&options);
+    cr_assert_not_null(cache);
+    cr_expect_eq(cache_began_ns(cache), 100);
+    const struct key *key = test_key(&room, "acme", "/");
+    cr_expect_null(test_store(cache, key, 10, 99),
+                   "a replica's, which knows of less: nobody knows what was invalidated");
+    cr_expect_null(test_store(cache, key, 10, 100));
+    cr_expect_not_null(test_store(cache, key, 10, 101));
+    cache_free(cache);
+}

@@ -88,7 +88,7 @@ Test(checks, the_admin_address_needs_a_token_beyond_loopback)
         { APP "admin: 0.0.0.0:9900\n", ":2:8: admin: 0.0.0.0:9900 can be reached by others" },
         { APP "admin: {address: \"[::]:9900\"}\n", "can be reached by others" },
         { APP "admin: weir.internal:9900\n", "can be reached by others" },
-        { APP "admin: {address: 0.0.0.0:9900, token: \"\"}\n", "token: this value is wrong" },
+        { APP "admin: {address: 0.0.0.0:9900, token: \"\"}\n", "token: it is empty" },
     };
     must_refuse_all(rows, COUNT_OF(rows));
     static const char *const fine[] = {
@@ -138,4 +138,122 @@ Test(checks, one_wrong_value_is_one_mistake)
         cr_expect_eq(lines, want[i], "%s%s", rows[i], text);
         free(text);
     }
+}
+
+/* The warnings of a config without mistakes as ":LINE:COL: text" lines, malloc'd. */
+static char *warnings_of(const char *yaml)
+{
+    struct config *config = must_read(yaml);
+    char *text = config_mistakes_text(&config->warnings, "");
+    config_unref(config);
+    return text;
+}
+
+static void expect_warnings(const struct refusal *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *text = warnings_of(rows[i].yaml);
+        bool is_right = rows[i].want ? strstr(text, rows[i].want) != NULL : text[0] == '\0';
+        cr_expect(is_right, "row %zu\n%s\nwanted: %s\ngot: %s", i, rows[i].yaml,
+                  rows[i].want ? rows[i].want : "nothing", text);
+        free(text);
+    }
+}
+
+#define LOOP(listen, server) "listen: [" listen "]\nupstreams: {app: {primary: [" server "]}}\n"
+
+Test(checks, weir_before_itself_is_warned_of)
+{
+    static const struct refusal rows[] = {
+        { LOOP("127.0.0.1:81", "127.0.0.1:81"), ":2:29: upstream app: 127.0.0.1:81 is weir itself, which "
+                                                "listens on 127.0.0.1:81: each request would go in "
+                                                "circles" },
+        { "upstreams:\n  app:\n    primary: [a:1]\n    replicas: [127.0.0.1:8080]\n", ":4:16: upstream app" },
+        { LOOP("0.0.0.0:81", "127.0.0.1:81"), "is weir itself" },
+        { LOOP("0.0.0.0:81", "localhost:81"), "is weir itself" },
+        { LOOP("0.0.0.0:81", "0.0.0.0:81"), "is weir itself" },
+        { LOOP("127.0.0.1:81", "0.0.0.0:81"), "is weir itself" },
+        { LOOP("127.0.0.1:81", "localhost:81"), "is weir itself" },
+        { LOOP("\"[::]:81\"", "\"[::1]:81\""), "is weir itself" },
+        { LOOP("\"[::]:81\"", "127.0.0.1:81"), "is weir itself" },
+        { LOOP("a:1, \"unix:/run/a\"", "\"unix:/run/a\""), "is weir itself, which listens on unix:/run/a" },
+        { LOOP("127.0.0.1:81", "127.0.0.1:82"), NULL },
+        { LOOP("127.0.0.1:81", "127.0.0.2:81"), NULL },
+        { LOOP("0.0.0.0:81", "10.0.0.1:81"), NULL },
+        { LOOP("0.0.0.0:81", "\"[::1]:81\""), NULL },
+        { LOOP("0.0.0.0:81", "app.internal:81"), NULL },
+        { LOOP("127.0.0.1:0", "127.0.0.1:1"), NULL },
+        { LOOP("\"unix:/run/a\"", "\"unix:/run/b\""), NULL },
+    };
+    expect_warnings(rows, COUNT_OF(rows));
+}
+
+Test(checks, writes_that_rw_split_does_not_see_are_warned_of)
+{
+    static const struct refusal rows[] = {
+        { "upstreams:\n  app: {primary: [a:1], replicas: [a:2]}\n  old: {primary: [b:1]}\n",
+          ":3:3: upstream old has no rw_split, and shares the domain \"main\" with app: writes through it "
+          "give no "
+          "token, and `consistency: strict` does not see them; give it `plugins: [rw_split]`, or a domain" },
+        { "upstreams:\n  app: {primary: [a:1], plugins: [rw_split], domain: d}\n"
+          "  old: {primary: [b:1], domain: d}\n",
+          ":3:33: upstream old" },
+        { "upstreams:\n  app: {primary: [a:1], replicas: [a:2]}\n"
+          "  old: {primary: [b:1], replicas: [b:2], plugins: []}\n",
+          "upstream old" },
+        { "upstreams: {app: {primary: [a:1], replicas: [a:2]}, old: {primary: [b:1], domain: old}}\n", NULL },
+        { "upstreams: {app: {primary: [a:1], replicas: [a:2]}, old: {primary: [b:1], plugins: [rw_split]}}\n",
+          NULL },
+        { "upstreams: {app: {primary: [a:1], replicas: [a:2]}, old: {primary: [b:1], plugins: [shard]}}\n"
+          "routes: [{path: /**, upstream: app}]\n",
+          NULL },
+        { TWO "routes: [{path: /**, upstream: app}]\n", NULL },
+    };
+    static const char *const ways = "routes: [{path: /**, upstream: app}]\n";
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char yaml[512];
+        bool has_ways = strstr(rows[i].yaml, "routes") != NULL;
+        snprintf(yaml, sizeof yaml, "%s%s", rows[i].yaml, has_ways ? "" : ways);
+        expect_warnings(&(struct refusal){ yaml, rows[i].want }, 1);
+    }
+}
+
+Test(checks, warnings_are_sorted_by_line)
+{
+    char *text = warnings_of("upstreams:\n  app: {primary: [a:1], replicas: [a:2]}\n"
+                             "  old: {primary: [127.0.0.1:80]}\n"
+                             "listen: [0.0.0.0:80]\nroutes: [{path: /**, upstream: app}]\n");
+    const char *first = strstr(text, ":3:3: ");
+    cr_assert_not_null(first, "%s", text);
+    cr_assert_not_null(strstr(first, ":3:19: "), "%s", text);
+    free(text);
+}
+
+Test(checks, a_domain_is_not_too_long_for_a_token)
+{
+    char yaml[512];
+    char domain[DOMAIN_MAX + 2];
+    memset(domain, 'd', sizeof domain);
+    domain[DOMAIN_MAX + 1] = '\0';
+    snprintf(yaml, sizeof yaml, "upstreams: {app: {primary: [a:1], domain: %s}}\n", domain);
+    must_refuse_all(&(struct refusal){ yaml, ":1:43: domain: it has 129 bytes; allowed: at most 128" }, 1);
+    snprintf(yaml, sizeof yaml, "upstreams: {app: {primary: [a:1], domain: %s}}\n", domain + 1);
+    config_unref(must_read(yaml));
+}
+
+Test(checks, values_say_what_is_wrong_with_them)
+{
+    static const struct refusal rows[] = {
+        { "upstreams: {app: {primary: [127.0.0.1:99999]}}\n",
+          "\"127.0.0.1:99999\" is wrong; allowed: host:port, [::1]:port or unix:/path; a port is at most "
+          "65535" },
+        { "upstreams: {app: {primary: [\"[::1]:65536\"]}}\n", "a port is at most 65535" },
+        { APP "admin: {address: 127.0.0.1:1, token: \"\"}\n",
+          ":2:38: token: it is empty; allowed: text without control characters" },
+        { APP "admin: 0.0.0.0:1\n", "unix:/path, or, in a config file, {address: ..." },
+    };
+    must_refuse_all(rows, COUNT_OF(rows));
+    char *text = must_refuse("upstreams: {app: {primary: [\"a b:1\"]}}\n");
+    cr_assert_null(strstr(text, "65535"), "%s", text);
+    free(text);
 }

@@ -47,8 +47,8 @@ static void put(const char *name, const char *path, mode_t mode)
 static char error[512];
 
 /* Loads from dir (configured), then from build_dir. */
-static struct plugin *load_for(struct weir_upstream *face, const char *name, const char *dir,
-                               const char *build_dir, const char *json)
+static struct plugin *load_for(struct face *face, const char *name, const char *dir, const char *build_dir,
+                               const char *json)
 {
     struct str dirs[1] = { str_of(dir) };
     struct config config = { .plugin_dirs = dirs, .plugin_dir_count = dir ? 1 : 0 };
@@ -103,9 +103,18 @@ Test(plugin, that_is_nowhere_is_a_sentence)
 {
     cr_expect_null(load("nowhere", "/tmp", PLUGINS, "{}"));
     cr_expect_not_null(strstr(error, "\"nowhere\" was not found"), "%s", error);
+    cr_expect_not_null(strstr(error, "allowed: "), "%s", error);
+    cr_expect_null(strstr(error, "did you mean"), "%s", error);
     cr_expect_not_null(strstr(error, PLUGINS), "%s", error);
     cr_expect_null(load("nowhere", NULL, NULL, "{}"));
     cr_expect_not_null(strstr(error, "not found"), "%s", error);
+}
+
+Test(plugin, a_mistyped_name_gets_what_there_is)
+{
+    cr_expect_null(load("scriptd", NULL, PLUGINS, "{}"));
+    cr_expect_not_null(strstr(error, "scripted"), "%s", error);
+    cr_expect_not_null(strstr(error, "; did you mean \"scripted\"?"), "%s", error);
 }
 
 Test(plugin, is_refused_where_others_could_have_put_it)
@@ -158,9 +167,9 @@ Test(plugin, that_breaks_the_abi_is_refused)
         { "other_major", "ABI 2.0, this weir speaks 1.1" },
         { "newer_minor", "ABI 1.2, this weir speaks 1.1" },
         { "no_symbol", "exports no \"weir_plugin\"" },
-        { "other_name", "is broken" },
-        { "too_small", "is broken" },
-        { "no_configure", "is broken" },
+        { "other_name", "calls itself \"" },
+        { "too_small", "its size is" },
+        { "no_configure", "has no configure" },
         { "refuses", "refuses its keys" },
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -210,7 +219,7 @@ Test(plugin, is_the_same_with_the_same_name_and_keys_only)
 struct ticker {
     int in[2]; /* a byte ends a tick */
     int out[2];
-    struct weir_upstream *face;
+    struct face *face;
     struct plugin *plugin;
 };
 

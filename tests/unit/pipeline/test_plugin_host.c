@@ -1,5 +1,7 @@
 #include "pipeline/plugin_host.h"
 
+#include "pipeline/plugin_upstream.h"
+#include "upstream/server.h"
 #include "walk.h"
 
 /* --- in configure --- */
@@ -150,4 +152,41 @@ Test(plugin_host, a_request_can_be_asked_about)
     guest_leave(&guest);
     guest_fini(&guest);
     place_close(&place);
+}
+
+Test(plugin_host, what_is_absent_has_an_hmac_as_what_is_empty)
+{
+    unsigned char of_absent[32];
+    unsigned char of_empty[32];
+    plugin_host.hmac((struct weir_str){ NULL, 0 }, (struct weir_str){ NULL, 0 }, of_absent);
+    plugin_host.hmac((struct weir_str){ "", 0 }, (struct weir_str){ "", 0 }, of_empty);
+    cr_expect_arr_eq(of_absent, of_empty, sizeof of_empty);
+}
+
+Test(plugin_host, a_log_level_that_is_not_there_does_no_harm)
+{
+    plugin_host.log((enum weir_log_level)42, "a newer minor's");
+    plugin_host.log((enum weir_log_level) - 1, NULL);
+}
+
+Test(plugin_host, an_instance_of_an_older_world_reports_no_more)
+{
+    struct addr addr;
+    cr_assert(addr_parse(STR("127.0.0.1:1"), &addr));
+    struct server *server = server_new(&addr, ROLE_REPLICA);
+    struct upstream upstream = { .servers = &server, .server_count = 1 };
+    struct plugin plugin = { .upstream.face = plugin_upstream_new() };
+    const struct weir_report found = { .size = sizeof found, .has_role = true, .role = WEIR_PRIMARY };
+    const struct weir_str address = { "127.0.0.1:1", 11 };
+    cr_assert_not_null(plugin.upstream.face);
+    plugin_upstream_set(plugin.upstream.face, &upstream);
+
+    cr_expect(plugin_host.report(&plugin.upstream, address, &found));
+    cr_expect_eq(server_role(server), ROLE_PRIMARY);
+    server->role_now = ROLE_REPLICA;
+    plugin_retire(&plugin);
+    cr_expect_not(plugin_host.report(&plugin.upstream, address, &found));
+    cr_expect_eq(server_role(server), ROLE_REPLICA);
+    plugin_upstream_free(plugin.upstream.face);
+    server_unref(server);
 }

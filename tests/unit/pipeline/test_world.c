@@ -311,9 +311,11 @@ Test(world, health_is_checked_where_it_is_asked_for)
 {
     place_open(&place, "upstreams:\n  app: {primary: [\"@0\"], health: {path: /h, interval: 100ms}}\n  next: "
                        "{primary: [\"@1\"]}\n" ROUTE);
+    struct server *unasked = place.world->supplies[1].upstream->servers[0];
+    atomic_store(&unasked->is_healthy, false); /* by checks of a config before, which are no more */
     world_start_health(place.world, place.lane->loop);
     cr_expect_not_null(place.world->supplies[0].health);
-    cr_expect_null(place.world->supplies[1].health);
+    cr_expect(atomic_load(&unasked->is_healthy), "nobody would ever say that it is well again");
     const char *head = app_head(&place.apps[0]);
     cr_expect(strncmp(head, "GET /h ", 7) == 0, "%s", head);
     world_stop_health(place.world);

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "peer.h"
 
 static struct world world;
@@ -88,4 +89,32 @@ WorldTest(health, may_be_freed_in_the_middle_of_a_check)
     health_free(health);
     health = NULL;
     cr_assert_eq(peer_wait_end(peer), 0);
+}
+
+WorldTest(health, remembers_why_a_check_failed)
+{
+    static const struct {
+        const char *reply;
+        int why;
+    } steps[] = {
+        { BAD, 500 }, { CUT, ERR_UPSTREAM_CUT }, { "", ERR_UPSTREAM_CLOSED }, { GOOD, ERR_UPSTREAM_CLOSED }
+    };
+    health = health_new(world.loop, world.upstream, NULL, NULL);
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        check(steps[i].reply);
+        cr_expect_eq(server->why_unhealthy, steps[i].why, "step %zu: %d", i, server->why_unhealthy);
+    }
+}
+
+WorldTest(health, a_server_that_is_back_has_no_failures_of_traffic)
+{
+    world.config.health.rise = 1;
+    server->failures = 7;
+    health = health_new(world.loop, world.upstream, NULL, NULL);
+    check(GOOD);
+    cr_assert_eq(server->failures, 7, "it was not out by its checks");
+    server->is_healthy = false;
+    check(GOOD);
+    cr_assert(server->is_healthy);
+    cr_assert_eq(server->failures, 0);
 }

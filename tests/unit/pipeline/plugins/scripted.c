@@ -1,10 +1,13 @@
 /* Does what its keys say: a plugin for tests of the host.
  *
- *     choose: pass | primary | replica | refuse | hold | last   what choose answers; last: holds, then
- * refuses reason: WORD, hold: DURATION, token: TEXT bypass, forbid, replay: BOOL       what inspect and
- * answered say behind: BOOL                       position asked for, and that a stored one does not cover it
- * lag: DURATION                     how much older a reply's knowledge is than its question
- */
+ * choose: pass | primary | replica | refuse | hold | last | wake | first | beyond: what choose answers; last:
+ * holds, then refuses; wake: wakes its upstream and holds; first, beyond: picks that candidate, tried or not.
+ * reason: WORD, hold: DURATION, token: TEXT.
+ * bypass, forbid, replay, once, of_write: BOOL: what inspect and answered say.
+ * behind: BOOL: a position is asked for, and a stored one does not cover it.
+ * lag: DURATION: how much older a reply's knowledge is than its question.
+ * field: "Name: value": added to the reply; an X-Added beside it says whether it was.
+ * tells: BOOL: X-Kind and X-Line (the second line of X-Asked) in the reply. */
 #include <weir/plugin.h>
 
 #include <stdio.h>
@@ -13,6 +16,7 @@
 
 struct scripted {
     const struct weir_host *host;
+    struct weir_upstream *upstream;
     char choose[16];
     char reason[32];
     char token[32];
@@ -22,6 +26,10 @@ struct scripted {
     bool forbids;
     bool replays;
     bool is_behind;
+    bool is_once;
+    bool is_of_write;
+    bool tells;
+    char field[64];
 };
 
 static void take(const struct weir_host *host, const struct weir_config *config, const char *name, char *out,
@@ -35,8 +43,9 @@ static void take(const struct weir_host *host, const struct weir_config *config,
 static void *configure(const struct weir_host *host, const struct weir_config *config, char *error,
                        size_t error_size)
 {
-    static const char *const known[] = { "choose", "reason", "token",  "hold", "bypass",
-                                         "forbid", "replay", "behind", "lag" };
+    static const char *const known[] = { "choose",   "reason", "token",  "hold", "bypass",
+                                         "forbid",   "replay", "behind", "lag",  "once",
+                                         "of_write", "tells",  "field" };
     struct scripted *self;
 
     for (unsigned i = 0; i < host->config_count(config); i++) {
@@ -53,6 +62,7 @@ static void *configure(const struct weir_host *host, const struct weir_config *c
     if (!self)
         return NULL;
     self->host = host;
+    self->upstream = host->config_upstream(config);
     take(host, config, "choose", self->choose, sizeof self->choose);
     take(host, config, "reason", self->reason, sizeof self->reason);
     take(host, config, "token", self->token, sizeof self->token);
@@ -63,6 +73,10 @@ static void *configure(const struct weir_host *host, const struct weir_config *c
     host->config_bool(config, "forbid", &self->forbids);
     host->config_bool(config, "replay", &self->replays);
     host->config_bool(config, "behind", &self->is_behind);
+    host->config_bool(config, "once", &self->is_once);
+    host->config_bool(config, "of_write", &self->is_of_write);
+    host->config_bool(config, "tells", &self->tells);
+    take(host, config, "field", self->field, sizeof self->field);
     return self;
 }
 
@@ -71,10 +85,27 @@ static void destroy(void *self)
     free(self);
 }
 
+static struct weir_str str(const char *text)
+{
+    return (struct weir_str){ text, strlen(text) };
+}
+
+static void add_field(const struct scripted *self, struct weir_request *request)
+{
+    char name[64];
+    const char *colon = strchr(self->field, ':');
+    snprintf(name, sizeof name, "%.*s", (int)(colon - self->field), self->field);
+    bool is_added = self->host->add_reply_field(request, name, str(colon + 1));
+    self->host->add_reply_field(request, "X-Added", str(is_added ? "yes" : "no"));
+}
+
 static void inspect(void *arg, struct weir_request *request, struct weir_inspection *out)
 {
     const struct scripted *self = arg;
     out->bypass_cache = self->bypasses;
+    out->is_once = self->is_once;
+    if (self->field[0])
+        add_field(self, request);
     if (self->is_behind)
         out->position = (struct weir_str){ "7", 1 };
     self->host->set(request, arg);
@@ -86,6 +117,11 @@ static void choose(void *arg, struct weir_request *request, const struct weir_ca
     const struct scripted *self = arg;
     if (self->host->get(request) != arg)
         abort(); /* its own value, whatever other plugins set */
+    if (self->tells) {
+        self->host->add_reply_field(request, "X-Kind",
+                                    str(self->host->kind(request) == WEIR_WRITE ? "write" : "read"));
+        self->host->add_reply_field(request, "X-Line", self->host->field_line(request, "x-ASKED", 1));
+    }
     if (strcmp(self->choose, "primary") == 0 || strcmp(self->choose, "replica") == 0) {
         out->kind = WEIR_ROLES;
         out->roles = self->choose[0] == 'p' ? WEIR_ROLES_PRIMARY : WEIR_ROLES_REPLICA;
@@ -94,7 +130,13 @@ static void choose(void *arg, struct weir_request *request, const struct weir_ca
         out->kind = WEIR_REFUSE;
         out->reason = self->reason;
         out->retry_after_s = 17;
-    } else if (strcmp(self->choose, "hold") == 0 || strcmp(self->choose, "last") == 0) {
+    } else if (strcmp(self->choose, "first") == 0 || strcmp(self->choose, "beyond") == 0) {
+        out->kind = WEIR_PICK;
+        out->index = self->choose[0] == 'f' ? 0 : count;
+    } else if (strcmp(self->choose, "hold") == 0 || strcmp(self->choose, "last") == 0 ||
+               strcmp(self->choose, "wake") == 0) {
+        if (self->choose[0] == 'w')
+            self->host->wake(self->upstream);
         out->kind = WEIR_HOLD;
         out->hold_ms = self->hold_ms;
     }
@@ -111,6 +153,7 @@ static void answered(void *arg, struct weir_request *request, const struct weir_
     if (self->token[0]) {
         out->token = (struct weir_str){ self->token, strlen(self->token) };
         out->token_age_s = 60;
+        out->is_of_write = self->is_of_write;
     }
 }
 

@@ -18,9 +18,14 @@ ask() {
     body=$(cat "$tour_work/body" 2>/dev/null)
 }
 
-# The field's value in the last answer; empty if it has none.
+# The field's values in the last answer, a line each; nothing if it has none.
+fields() {
+    sed -n "s/^$1: *//Ip" "$tour_work/heads" | tr -d '\r'
+}
+
+# The last of them.
 field() {
-    sed -n "s/^$1: *//Ip" "$tour_work/heads" | tr -d '\r' | tail -n 1
+    fields "$1" | tail -n 1
 }
 
 # The next station, and why one would stop there.
@@ -71,6 +76,9 @@ has() { [[ $1 == *"$2"* ]]; }
 lacks() { [[ $1 != *"$2"* ]]; }
 
 visit_cache() {
+    # weir has just begun, and knows nothing of writes before. What replicas say it stores once it has run for
+    # longer than they may lag: the window, 2 s.
+    sleep 2.1
     station "A miss: nobody has asked for this yet, so a replica is"
     ask acme GET /v2/items
     show Cache-Status Server-Role Served-By
@@ -104,7 +112,7 @@ visit_replicas() {
     id=${id%%,*}
     show Server-Role Weir-Position
     promise "201 from the primary" eval 'is "$status" 201 && is "$(field Server-Role)" primary'
-    promise "a token, as header and as cookie" eval 'has "$(field Weir-Position)" "v1.main." && has "$(field Set-Cookie)" weir_position='
+    promise "a token, as header and as cookie" eval 'has "$(field Weir-Position)" "v1.main." && has "$(fields Set-Cookie)" weir_position='
 
     station "Somebody else reads at once: replicas lag by half a second, so he may see what was"
     ask acme GET /v2/items

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from harness import Weir, patience, reply
-from harness.weir import BINARY
+from harness.weir import BINARY, REPOSITORY
 from stories import is_hit, named, status
 
 
@@ -105,3 +105,13 @@ def test_it_listens_where_nothing_was_said(tmp_path, start_app):
         finally:
             process.terminate()
             assert process.wait(60) == 0
+
+
+# --- the tour, which is the first thing that anybody runs ---
+
+
+@pytest.mark.needs_release  # it looks at times, and at how many requests fit into a second
+def test_the_tour_keeps_its_promises():
+    build = BINARY.parent.parent
+    done = subprocess.run([REPOSITORY / "conf/quickstart", "--exit", "--build", build], capture_output=True, text=True, timeout=patience(60), check=False)
+    assert done.returncode == 0 and "NOT AS PROMISED" not in done.stdout, done.stdout + done.stderr
